@@ -1,0 +1,1 @@
+"""Configuration: `schema` says what the keys are, `loader` reads a file into them."""
