@@ -1,0 +1,212 @@
+"""What server and client say to each other, and how it is framed. Sans-I/O.
+
+One JSON object a line, at most 64 KiB, over a channel that has already proved who speaks: no
+message carries an identity. Unknown fields are ignored, so that either side may be the newer one;
+an unknown type is an error, answered and then hung up on.
+
+| from   | type     | when                                                             |
+|--------|----------|------------------------------------------------------------------|
+| client | `hello`  | first; carries a nonce                                           |
+| server | `state`  | in answer to `hello` and `ping`, on every change, every lease/3  |
+| client | `ack`    | for every `state`; carries the nonce that the next state echoes  |
+| client | `ping`   | when it wants a fresh state at once                              |
+| client | `status` | whenever its phase changes                                       |
+| client | `query`  | instead of `hello`, to read the report and leave                 |
+| server | `report` | the answer to `query`                                            |
+| server | `error`  | before it hangs up                                               |
+
+All times are durations in seconds: neither side learns the other's clock.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from powmonman.core.power import PowerState
+from powmonman.core.records import RecordError, from_json, parse, to_json
+
+LONGEST_LINE = 64 * 1024
+
+
+class ProtocolError(ValueError):
+    """The peer said something that is no message."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The fleet's shutdown policy, as the server publishes it."""
+
+    after: float = 600.0
+    refill_ratio: float = 10.0
+
+
+@dataclass(frozen=True)
+class UpsNews:
+    """What the server knows of one UPS.
+
+    Attributes:
+        outage: Random id of the outage in progress, or empty.
+        age: Seconds since it began.
+        spent: Seconds of the battery's budget that are used up (SAFETY.md section 1a).
+        runtime: Seconds left as the UPS estimates them.
+        reason: Why the state is unknown, or what else the operator should know.
+    """
+
+    state: PowerState
+    outage: str = ""
+    age: float = 0.0
+    spent: float = 0.0
+    charge: float | None = None
+    runtime: float | None = None
+    low_battery: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """The whole truth, always complete: a client needs no earlier message to understand it."""
+
+    id: str
+    lease: float
+    policy: Policy
+    upses: dict[str, UpsNews]
+    drill: bool = False
+    seq: int = 0
+    echo: int = 0
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A client introduces its host; its name stands in its certificate."""
+
+    nonce: int
+    version: str = ""
+    boot_id: str = ""
+    macs: tuple[str, ...] = ()
+    upses: tuple[str, ...] = ()
+    min_supplies: int = 1
+    after: float | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Ack:
+    """State `seq` was understood; `nonce` asks the next one to prove that it is newer."""
+
+    seq: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Ask for a state at once."""
+
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a client is about to do. `left` is in seconds, None where nothing is counted."""
+
+    phase: str
+    power: PowerState = PowerState.UNKNOWN
+    left: float | None = None
+    outage: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Ask for the report."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The fleet as the server sees it, for people and programs."""
+
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Error:
+    """Why the connection ends."""
+
+    reason: str
+
+
+Message = State | Hello | Ack | Ping | Status | Query | Report | Error
+
+_TYPES: dict[str, type[Message]] = {
+    "state": State,
+    "hello": Hello,
+    "ack": Ack,
+    "ping": Ping,
+    "status": Status,
+    "query": Query,
+    "report": Report,
+    "error": Error,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def encode(message: Message) -> bytes:
+    """Return `message` as one line."""
+    body = message.body if isinstance(message, Report) else to_json(message)
+    return _line({"type": _NAMES[type(message)], **body})
+
+
+def encode_for_all(state: State) -> bytes:
+    """Return the part of `state` that is the same for every client; `address` completes it."""
+    shared = to_json(state)
+    del shared["seq"], shared["echo"]
+    return _line({"type": "state", **shared})[:-2]
+
+
+def address(shared: bytes, seq: int, echo: int) -> bytes:
+    """Return the line for one client: an encoding costs more than all the rest of a send."""
+    return b'%b,"seq":%d,"echo":%d}\n' % (shared, seq, echo)
+
+
+def decode(line: bytes) -> Message:
+    """Return the message in `line`.
+
+    Raises:
+        ProtocolError: It is none, and why.
+    """
+    try:
+        value = parse(line)
+        cls = _TYPES.get(str(value.pop("type", "")))
+        if cls is None:
+            raise ProtocolError("unknown message type")
+        if cls is Report:
+            return Report(value)
+        return from_json(cls, value)
+    except RecordError as error:
+        raise ProtocolError(str(error)) from None
+
+
+class Lines:
+    """Cut a stream of bytes into lines of at most `LONGEST_LINE` bytes."""
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        self._longest = longest
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` completes.
+
+        Raises:
+            ProtocolError: A line is too long; the stream can't be read any further.
+        """
+        self._rest += data
+        *lines, rest = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(rest)
+        if len(rest) > self._longest or any(len(line) > self._longest for line in lines):
+            raise ProtocolError(f"a line is longer than {self._longest} bytes")
+        return lines
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"

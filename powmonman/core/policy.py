@@ -1,0 +1,455 @@
+"""When this host shuts down: the one file that decides it.
+
+A client decides on what it *knows* and on how it came to know it.
+
+Rules:
+
+1. On mains, or on unknown or silence without a known outage, nothing is ever shut down.
+2. Known on battery, the countdown goes on whatever happens to the server, the network or this
+   process. Only a state that says *on mains* cancels it; unknown and silence never do.
+3. Time on battery is a budget: `spent` grows by one second a second on battery, drains by one
+   second per `refill_ratio` seconds of fresh good mains, and is never less than the server's.
+   The deadline is where it reaches `after`; during an outage it never moves later.
+4. A commit also needs: `min_observe` seconds of battery that this client itself has seen, the last
+   `confirm` of them unbroken, and news that are fresh, or silence for a whole lease.
+5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
+   freshness; it restarts the silence clock, but only twice for short stalls in one outage, or
+   repeated stalls would put the commit off for ever.
+6. A boot or a resume from suspend forgets everything.
+7. After the commit nothing cancels, and there is one commit for one outage.
+
+| phase     | event / guard                                  | next      | commands        |
+|-----------|------------------------------------------------|-----------|-----------------|
+| idle      | on_battery                                     | counting  | Say, Warn       |
+| idle      | unknown, silence                               | idle      | Say (once)      |
+| counting  | on_mains                                       | idle      | Say, Warn       |
+| counting  | unknown, silence                               | counting  | Say (once)      |
+| counting  | deadline, rule 4 holds                         | committed | Run, Say, Warn  |
+| committed | on_mains, in a dry run                         | idle      | Say             |
+| committed | on_mains for `REARM`, and this host still runs | idle      | Say             |
+| any       | resumed from suspend                           | idle      | Say             |
+
+`Now` carries both clocks: `running` (CLOCK_MONOTONIC, stands still in suspend) is what the client
+has lived through, `boot` (CLOCK_BOOTTIME) what the battery has.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from powmonman.core.messages import State, UpsNews
+from powmonman.core.power import PowerState
+
+MILESTONES = (3600.0, 1800.0, 600.0, 300.0, 120.0, 60.0, 30.0, 10.0)
+USERS_WARNED_AT = 60.0
+SHORT_STALLS = 2
+REARM = 600.0
+REMIND = 3600.0
+LONGEST_SLEEP = 10.0
+NEVER = -1.0
+
+
+class Phase(StrEnum):
+    """What this host is doing about the power."""
+
+    IDLE = "idle"
+    COUNTING = "counting"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True)
+class Now:
+    """One moment, in seconds, on the two clocks that decide."""
+
+    running: float
+    boot: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator wants of this host (`client.yml`)."""
+
+    after: float | None = None
+    min_observe: float = 60.0
+    confirm: float = 2.0
+    upses: tuple[str, ...] = ()
+    min_supplies: int = 1
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Say:
+    """Log this."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Warn:
+    """Tell the logged-in users."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Answer state `seq`; the next state must echo `nonce` to be fresh."""
+
+    seq: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask the server for a state at once."""
+
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Shut this host down now."""
+
+    reason: str
+
+
+Command = Say | Warn | Acknowledge | Ask | Run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the client knows; kept on disk across restarts within one boot.
+
+    Attributes:
+        after: The deadline's budget for the outage in progress; only ever lowered during it.
+        spent: Seconds of the battery's budget that are used up.
+        observed: Seconds of battery that this client itself has seen.
+        unbroken: The latest of them without a break.
+        fresh_until: On the running clock, until when the last news count as fresh.
+        silent: Seconds without fresh news, up to now.
+        pings: Nonce and time of what may still be answered.
+        last: The last moment that was decided on.
+        wake_at: On the running clock, when the next decision is due.
+        said: The last milestone of the countdown that was announced.
+    """
+
+    power: PowerState = PowerState.UNKNOWN
+    phase: Phase = Phase.IDLE
+    outage: str = ""
+    reason: str = ""
+    after: float = 600.0
+    refill_ratio: float = 10.0
+    lease: float = 15.0
+    spent: float = 0.0
+    observed: float = 0.0
+    unbroken: float = 0.0
+    fresh_until: float = NEVER
+    silent: float = 0.0
+    short_stalls: int = 0
+    nonce: int = 0
+    pings: tuple[tuple[int, float], ...] = ()
+    last: Now | None = None
+    wake_at: float = NEVER
+    said: float = 0.0
+    good: float = 0.0
+    reminded: float = NEVER
+    holding: bool = False
+
+    def left(self, rules: Rules) -> float | None:
+        """Seconds until this host may shut down; None when nothing is counted."""
+        if self.phase is not Phase.COUNTING:
+            return None
+        return max(
+            0.0,
+            self.after - self.spent,
+            rules.min_observe - self.observed,
+            rules.confirm - self.unbroken,
+        )
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the server has been heard within a lease."""
+        return self.fresh_until != NEVER and self.silent < self.lease
+
+
+Step = tuple[Plan, list[Command]]
+
+
+def connected(plan: Plan, now: Now) -> Step:
+    """Begin a conversation: the answer to this ping will be fresh."""
+    plan, commands = _elapse(plan, now)
+    plan, nonce = _ping(plan, now)
+    return plan, [*commands, Ask(nonce)]
+
+
+def disconnected(plan: Plan) -> Plan:
+    """End a conversation: nothing sent in it can be answered any more."""
+    return replace(plan, pings=())
+
+
+def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
+    """Let time pass; must be called at `plan.wake_at` at the latest."""
+    plan, commands = _elapse(plan, now)
+    return _decide(plan, commands, rules, now, connected=connected)
+
+
+def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
+    """Take a state that the server sent."""
+    plan, commands = _elapse(plan, now)
+    sent = dict(plan.pings).get(state.echo)
+    plan, nonce = _ping(plan, now)
+    commands.append(Acknowledge(state.seq, nonce))
+    plan = replace(plan, lease=max(0.3, state.lease), refill_ratio=state.policy.refill_ratio)
+    known = host_power(state.upses, rules)
+    if known.reason != plan.reason:
+        plan = replace(plan, reason=known.reason)
+        if known.state is PowerState.UNKNOWN:
+            commands.append(Say(logging.WARNING, f"power unknown: {known.reason}"))
+    if sent is not None and known.state is not PowerState.UNKNOWN:
+        if not plan.in_contact and plan.reminded != NEVER:
+            commands.append(Say(logging.INFO, "in contact with the server again"))
+        plan = replace(
+            plan, fresh_until=max(plan.fresh_until, sent + plan.lease), silent=0.0, reminded=NEVER
+        )
+    if known.state is PowerState.ON_MAINS:
+        plan, more = _on_mains(plan, known, rules)
+        commands += more
+    elif known.state is PowerState.ON_BATTERY:
+        plan, more = _on_battery(plan, known, rules, state.policy.after)
+        commands += more
+    return _decide(plan, commands, rules, now, connected=True)
+
+
+def host_power(upses: dict[str, UpsNews], rules: Rules) -> UpsNews:
+    """Fold the UPSes that feed this host into one.
+
+    On battery means: even if every unknown UPS were good, fewer than `min_supplies` are. What is
+    spent is the budget of the UPS whose end is the host's end.
+    """
+    feeds = {name: upses.get(name) for name in rules.upses or sorted(upses)}
+    missing = [name for name, news in feeds.items() if news is None]
+    known = [news for news in feeds.values() if news is not None]
+    good = sum(news.state is PowerState.ON_MAINS for news in known)
+    bad = [news for news in known if news.state is PowerState.ON_BATTERY]
+    reasons = [f"the server watches no UPS {name!r}" for name in missing]
+    reasons += [
+        f"{name}: {news.reason}" for name, news in feeds.items() if news is not None and news.reason
+    ]
+    if len(feeds) < rules.min_supplies:
+        state = PowerState.UNKNOWN
+        reasons.append(f"{len(feeds)} UPSes can't be {rules.min_supplies} supplies")
+    elif good >= rules.min_supplies:
+        state = PowerState.ON_MAINS
+    elif len(feeds) - len(bad) < rules.min_supplies:
+        state = PowerState.ON_BATTERY
+    else:
+        state = PowerState.UNKNOWN
+    spent = sorted(news.spent for news in known)
+    latest = min(bad, key=lambda news: news.age, default=None)
+    return UpsNews(
+        state=state,
+        outage=latest.outage if latest else "",
+        age=latest.age if latest else 0.0,
+        spent=spent[min(rules.min_supplies, len(spent)) - 1] if spent else 0.0,
+        reason="; ".join(reasons),
+    )
+
+
+def _ping(plan: Plan, now: Now) -> tuple[Plan, int]:
+    """A few pings are kept: an answer older than a lease would not be fresh anyway."""
+    nonce = plan.nonce + 1
+    return replace(plan, nonce=nonce, pings=(*plan.pings[-7:], (nonce, now.running))), nonce
+
+
+def _elapse(plan: Plan, now: Now) -> Step:
+    """Account for the time since the last decision, before anything else is looked at."""
+    if plan.last is None:
+        return replace(plan, last=now, wake_at=now.running), []
+    passed = max(0.0, now.running - plan.last.running)
+    boot = max(0.0, now.boot - plan.last.boot)
+    if boot - passed >= 1.0:
+        asleep = f"asleep for {boot - passed:.0f} s: what was known about the power is forgotten"
+        forgotten = Plan(
+            nonce=plan.nonce, lease=plan.lease, last=now, wake_at=now.running, after=plan.after
+        )
+        return forgotten, [Say(logging.WARNING, asleep)]
+    late = now.running - max(plan.wake_at, plan.last.running)
+    lived = passed
+    if late > plan.lease / 5:
+        lived = passed - late
+        plan = _stalled(plan, late)
+    if plan.power is PowerState.ON_BATTERY:
+        plan = replace(
+            plan,
+            spent=min(2 * max(plan.after, plan.spent), plan.spent + boot),
+            observed=plan.observed + lived,
+            unbroken=plan.unbroken + lived,
+        )
+    elif plan.power is PowerState.ON_MAINS and now.running <= plan.fresh_until:
+        repaid = boot / plan.refill_ratio
+        plan = replace(
+            plan,
+            spent=max(0.0, plan.spent - repaid),
+            observed=max(0.0, plan.observed - repaid),
+            good=plan.good + lived,
+        )
+    unfresh = max(0.0, now.running - max(plan.fresh_until, plan.last.running))
+    silent = plan.silent + min(lived, unfresh)
+    return replace(plan, last=now, silent=silent), []
+
+
+def _stalled(plan: Plan, late: float) -> Plan:
+    plan = replace(plan, fresh_until=min(plan.fresh_until, 0.0), pings=(), good=0.0)
+    if late >= plan.lease:
+        return replace(plan, silent=0.0)
+    if plan.short_stalls < SHORT_STALLS:
+        return replace(plan, silent=0.0, short_stalls=plan.short_stalls + 1)
+    return plan
+
+
+def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
+    commands: list[Command] = []
+    left = plan.left(rules)
+    if plan.power is not PowerState.ON_MAINS:
+        plan = replace(plan, good=0.0)
+    if plan.phase is Phase.COUNTING:
+        text = f"mains are back · outage {short(plan.outage)} · shutdown cancelled"
+        commands.append(Say(logging.INFO, f"{text} with {left:.0f} s left"))
+        commands.append(Warn("The mains are back. This host stays up."))
+    elif plan.phase is Phase.IDLE and plan.power is PowerState.UNKNOWN:
+        commands.append(Say(logging.INFO, "on mains"))
+    if plan.phase is Phase.COMMITTED:
+        plan, more = _rearmed(plan, rules)
+        commands += more
+    else:
+        plan = replace(plan, phase=Phase.IDLE, outage="")
+    return replace(
+        plan,
+        power=PowerState.ON_MAINS,
+        unbroken=0.0,
+        short_stalls=0,
+        holding=False,
+        spent=max(plan.spent, known.spent),
+        observed=min(plan.observed, rules.min_observe),
+    ), commands
+
+
+def _rearmed(plan: Plan, rules: Rules) -> Step:
+    if rules.dry_run:
+        return replace(plan, phase=Phase.IDLE, outage=""), [
+            Say(logging.INFO, f"mains are back · outage {short(plan.outage)} · dry run over")
+        ]
+    if plan.good < REARM:
+        return plan, []
+    return replace(plan, phase=Phase.IDLE, outage=""), [
+        Say(
+            logging.ERROR,
+            f"this host committed to a shutdown in outage {short(plan.outage)} and still runs: "
+            "its shutdown commands did not switch it off; it counts outages again",
+        )
+    ]
+
+
+def _on_battery(plan: Plan, known: UpsNews, rules: Rules, fleet_after: float) -> Step:
+    after = fleet_after if rules.after is None else rules.after
+    spent = max(plan.spent, known.spent)
+    if plan.power is not PowerState.ON_BATTERY:
+        plan = replace(plan, unbroken=0.0, good=0.0)
+    plan = replace(plan, power=PowerState.ON_BATTERY, spent=spent)
+    if plan.phase is Phase.COMMITTED:
+        return plan, []
+    if plan.phase is Phase.COUNTING:
+        return replace(plan, after=min(plan.after, after), outage=known.outage), []
+    plan = replace(plan, phase=Phase.COUNTING, outage=known.outage, after=after, holding=False)
+    left = plan.left(rules) or 0.0
+    intent = "shutdown" if not rules.dry_run else "dry run of the shutdown"
+    text = f"on battery · outage {short(known.outage)}, {known.age:.0f} s old"
+    return replace(plan, said=left), [
+        Say(logging.WARNING, f"{text} · {intent} in {left:.0f} s unless the mains return"),
+        Warn(f"The mains have failed. This host shuts down in {left:.0f} s unless they return."),
+    ]
+
+
+def _decide(
+    plan: Plan, commands: list[Command], rules: Rules, now: Now, *, connected: bool
+) -> Step:
+    plan, more = _report_silence(plan, rules, now)
+    commands += more
+    plan, more = _count(plan, rules)
+    commands += more
+    left = plan.left(rules)
+    if left is not None and left <= 0.0:
+        fresh = now.running <= plan.fresh_until
+        if fresh or plan.silent >= plan.lease:
+            plan, more = _commit(plan, rules, fresh=fresh)
+            commands += more
+        else:
+            if not plan.holding:
+                text = "deadline reached · waiting for fresh news, or for silence of a whole lease"
+                commands.append(Say(logging.INFO, text))
+                plan = replace(plan, holding=True)
+            if connected:
+                plan, nonce = _ping(plan, now)
+                commands.append(Ask(nonce))
+    return replace(plan, wake_at=_next(plan, rules, now)), commands
+
+
+def _report_silence(plan: Plan, rules: Rules, now: Now) -> Step:
+    if plan.silent < plan.lease or plan.phase is Phase.COMMITTED:
+        return plan, []
+    if plan.reminded != NEVER and now.running - plan.reminded < REMIND:
+        return plan, []
+    left = plan.left(rules)
+    if left is not None:
+        what = f"on battery: this host carries the shutdown out alone, in {left:.0f} s"
+    elif plan.power is PowerState.ON_MAINS:
+        what = "last known on mains: nothing is shut down; this host is not protected"
+    else:
+        what = "the power was never known: nothing is shut down; this host is not protected"
+    return replace(plan, reminded=now.running), [
+        Say(logging.WARNING, f"no contact with the server · {what}")
+    ]
+
+
+def _count(plan: Plan, rules: Rules) -> Step:
+    left = plan.left(rules)
+    if left is None:
+        return plan, []
+    reached = [mark for mark in MILESTONES if left <= mark < plan.said]
+    if not reached:
+        return plan, []
+    commands: list[Command] = [
+        Say(logging.WARNING, f"shutdown in {left:.0f} s · outage {short(plan.outage)}")
+    ]
+    if USERS_WARNED_AT in reached:
+        commands.append(Warn(f"This host shuts down in {left:.0f} s unless the mains return."))
+    return replace(plan, said=reached[-1]), commands
+
+
+def _commit(plan: Plan, rules: Rules, *, fresh: bool) -> Step:
+    source = "the server says so" if fresh else "the server is silent"
+    reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
+    what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
+    return replace(plan, phase=Phase.COMMITTED), [
+        Say(logging.WARNING, f"{what} · {reason}"),
+        Warn("This host shuts down now: the mains have not returned."),
+        Run(reason),
+    ]
+
+
+def _next(plan: Plan, rules: Rules, now: Now) -> float:
+    left = plan.left(rules)
+    if left is None:
+        until_silent = plan.lease - plan.silent + max(0.0, plan.fresh_until - now.running)
+        due = until_silent if plan.reminded == NEVER and until_silent > 0 else LONGEST_SLEEP
+        return now.running + min(LONGEST_SLEEP, due)
+    tick = plan.lease / 15
+    return now.running + (min(tick, left) if left > 0 else tick)
+
+
+def short(outage: str) -> str:
+    """The part of an outage's id that people read."""
+    return outage[:4] or "?"
