@@ -134,6 +134,10 @@ class Plan:
         last: The last moment that was decided on.
         wake_at: On the running clock, when the next decision is due.
         said: The last milestone of the countdown that was announced.
+        good: Seconds of fresh good mains since they returned.
+        reminded: When the operator was last told that fresh news are missing.
+        holding: The deadline is reached, but the news are not fresh enough to act on.
+        vague: The server answers, and says that it does not know.
     """
 
     power: PowerState = PowerState.UNKNOWN
@@ -157,6 +161,7 @@ class Plan:
     good: float = 0.0
     reminded: float = NEVER
     holding: bool = False
+    vague: bool = False
 
     def left(self, rules: Rules) -> float | None:
         """Seconds until this host may shut down; None when nothing is counted."""
@@ -187,13 +192,13 @@ def connected(plan: Plan, now: Now) -> Step:
 
 def disconnected(plan: Plan) -> Plan:
     """End a conversation: nothing sent in it can be answered any more."""
-    return replace(plan, pings=())
+    return replace(plan, pings=(), vague=False)
 
 
 def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
     """Let time pass; must be called at `plan.wake_at` at the latest."""
     plan, commands = _elapse(plan, now)
-    return _decide(plan, commands, rules, now, connected=connected)
+    return _decide(plan, commands, rules, now, may_ask=connected)
 
 
 def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
@@ -204,13 +209,13 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     commands.append(Acknowledge(state.seq, nonce))
     plan = replace(plan, lease=max(0.3, state.lease), refill_ratio=state.policy.refill_ratio)
     known = host_power(state.upses, rules)
-    if known.reason != plan.reason:
-        plan = replace(plan, reason=known.reason)
-        if known.state is PowerState.UNKNOWN:
-            commands.append(Say(logging.WARNING, f"power unknown: {known.reason}"))
-    if sent is not None and known.state is not PowerState.UNKNOWN:
-        if not plan.in_contact and plan.reminded != NEVER:
-            commands.append(Say(logging.INFO, "in contact with the server again"))
+    vague = known.state is PowerState.UNKNOWN
+    if vague and (not plan.vague or known.reason != plan.reason):
+        commands.append(Say(logging.WARNING, f"power unknown · {known.reason}"))
+    plan = replace(plan, vague=vague, reason=known.reason)
+    if sent is not None and not vague:
+        if plan.reminded != NEVER:
+            commands.append(Say(logging.INFO, f"fresh news again · {known.state}"))
         plan = replace(
             plan, fresh_until=max(plan.fresh_until, sent + plan.lease), silent=0.0, reminded=NEVER
         )
@@ -220,7 +225,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     elif known.state is PowerState.ON_BATTERY:
         plan, more = _on_battery(plan, known, rules, state.policy.after)
         commands += more
-    return _decide(plan, commands, rules, now, connected=True)
+    return _decide(plan, commands, rules, now, may_ask=False)
 
 
 def host_power(upses: dict[str, UpsNews], rules: Rules) -> UpsNews:
@@ -284,7 +289,7 @@ def _elapse(plan: Plan, now: Now) -> Step:
     if plan.power is PowerState.ON_BATTERY:
         plan = replace(
             plan,
-            spent=min(2 * max(plan.after, plan.spent), plan.spent + boot),
+            spent=min(max(plan.spent, 2 * plan.after), plan.spent + boot),
             observed=plan.observed + lived,
             unbroken=plan.unbroken + lived,
         )
@@ -318,7 +323,7 @@ def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
     if plan.phase is Phase.COUNTING:
         text = f"mains are back · outage {short(plan.outage)} · shutdown cancelled"
         commands.append(Say(logging.INFO, f"{text} with {left:.0f} s left"))
-        commands.append(Warn("The mains are back. This host stays up."))
+        commands.append(_warn(rules, "The mains are back. This host stays up."))
     elif plan.phase is Phase.IDLE and plan.power is PowerState.UNKNOWN:
         commands.append(Say(logging.INFO, "on mains"))
     if plan.phase is Phase.COMMITTED:
@@ -369,13 +374,11 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, fleet_after: float) ->
     text = f"on battery · outage {short(known.outage)}, {known.age:.0f} s old"
     return replace(plan, said=left), [
         Say(logging.WARNING, f"{text} · {intent} in {left:.0f} s unless the mains return"),
-        Warn(f"The mains have failed. This host shuts down in {left:.0f} s unless they return."),
+        _warn(rules, f"The mains have failed. {_threat(left)}"),
     ]
 
 
-def _decide(
-    plan: Plan, commands: list[Command], rules: Rules, now: Now, *, connected: bool
-) -> Step:
+def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_ask: bool) -> Step:
     plan, more = _report_silence(plan, rules, now)
     commands += more
     plan, more = _count(plan, rules)
@@ -391,7 +394,7 @@ def _decide(
                 text = "deadline reached · waiting for fresh news, or for silence of a whole lease"
                 commands.append(Say(logging.INFO, text))
                 plan = replace(plan, holding=True)
-            if connected:
+            if may_ask:
                 plan, nonce = _ping(plan, now)
                 commands.append(Ask(nonce))
     return replace(plan, wake_at=_next(plan, rules, now)), commands
@@ -404,14 +407,13 @@ def _report_silence(plan: Plan, rules: Rules, now: Now) -> Step:
         return plan, []
     left = plan.left(rules)
     if left is not None:
-        what = f"on battery: this host carries the shutdown out alone, in {left:.0f} s"
+        what = f"on battery: this host shuts down on its own, in {left:.0f} s"
     elif plan.power is PowerState.ON_MAINS:
         what = "last known on mains: nothing is shut down; this host is not protected"
     else:
         what = "the power was never known: nothing is shut down; this host is not protected"
-    return replace(plan, reminded=now.running), [
-        Say(logging.WARNING, f"no contact with the server · {what}")
-    ]
+    why = "the server does not know the power" if plan.vague else "no contact with the server"
+    return replace(plan, reminded=now.running), [Say(logging.WARNING, f"{why} · {what}")]
 
 
 def _count(plan: Plan, rules: Rules) -> Step:
@@ -425,7 +427,7 @@ def _count(plan: Plan, rules: Rules) -> Step:
         Say(logging.WARNING, f"shutdown in {left:.0f} s · outage {short(plan.outage)}")
     ]
     if USERS_WARNED_AT in reached:
-        commands.append(Warn(f"This host shuts down in {left:.0f} s unless the mains return."))
+        commands.append(_warn(rules, _threat(left)))
     return replace(plan, said=reached[-1]), commands
 
 
@@ -435,7 +437,7 @@ def _commit(plan: Plan, rules: Rules, *, fresh: bool) -> Step:
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
     return replace(plan, phase=Phase.COMMITTED), [
         Say(logging.WARNING, f"{what} · {reason}"),
-        Warn("This host shuts down now: the mains have not returned."),
+        _warn(rules, "This host shuts down now: the mains have not returned."),
         Run(reason),
     ]
 
@@ -448,6 +450,14 @@ def _next(plan: Plan, rules: Rules, now: Now) -> float:
         return now.running + min(LONGEST_SLEEP, due)
     tick = plan.lease / 15
     return now.running + (min(tick, left) if left > 0 else tick)
+
+
+def _threat(left: float) -> str:
+    return f"This host shuts down in {left:.0f} s unless the mains return."
+
+
+def _warn(rules: Rules, text: str) -> Warn:
+    return Warn(f"(dry run) {text}" if rules.dry_run else text)
 
 
 def short(outage: str) -> str:

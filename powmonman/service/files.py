@@ -1,0 +1,64 @@
+"""Small files that must be whole after a crash, and sockets with long paths."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from powmonman.core.records import RecordError, parse
+
+LARGEST = 1024 * 1024
+
+
+def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 0o640) -> None:
+    """Replace `path` atomically; `durable` waits until it is on the disk.
+
+    Raises:
+        OSError: It could not be written; the old file is whole.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in `path`, or None where there is none that can be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            return parse(file.read(LARGEST))
+    except (OSError, RecordError):
+        return None
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """Give `path` an address that fits into the 107 bytes that a Unix socket allows."""
+    if len(os.fsencode(path)) <= 100:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

@@ -1,0 +1,153 @@
+"""Where log lines go: the journal under systemd, the terminal otherwise, a file on request.
+
+The journal is spoken to in its native protocol, for levels and for fields one can search by
+(`journalctl POWMONMAN_OUTAGE=3f2a`). Nothing here may hold up a decision: a journal that does not
+take a line at once loses it, and a file is written by a thread of its own, so that a hanging disk
+stops nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import queue
+import socket
+import stat
+import sys
+from typing import Any
+
+from powmonman.config.schema import Log
+
+JOURNAL = "/run/systemd/journal/socket"
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+_FIELDS = ("outage", "ups", "host")
+
+
+class JournalHandler(logging.Handler):
+    """Send records to systemd-journald."""
+
+    def __init__(self, path: str = JOURNAL) -> None:
+        super().__init__()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+        self._socket.connect(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record, or lose it: waiting would be worse."""
+        fields: dict[str, Any] = {
+            "MESSAGE": self.format(record),
+            "PRIORITY": _PRIORITIES.get(record.levelno, 3),
+            "SYSLOG_IDENTIFIER": record.name,
+        }
+        for name in _FIELDS:
+            if value := getattr(record, name, ""):
+                fields[f"POWMONMAN_{name.upper()}"] = value
+        datagram = b"".join(_field(name, str(value)) for name, value in fields.items())
+        try:
+            self._socket.send(datagram)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        super().close()
+
+
+def _field(name: str, value: str) -> bytes:
+    data = value.encode(errors="replace")
+    if b"\n" not in data:
+        return b"%b=%b\n" % (name.encode(), data)
+    return b"%b\n%b%b\n" % (name.encode(), len(data).to_bytes(8, "little"), data)
+
+
+def under_journal() -> bool:
+    """Whether standard error is connected to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        device, inode = os.environ.get("JOURNAL_STREAM", "").split(":")
+        stream = os.fstat(sys.stderr.fileno())
+        return (stream.st_dev, stream.st_ino) == (int(device), int(inode))
+    except (ValueError, OSError):
+        return False
+
+
+class _Terminal(logging.Formatter):
+    _COLOURS = {logging.WARNING: "\033[33m", logging.ERROR: "\033[31m"}
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        colour = self._COLOURS.get(record.levelno) if self._colour else None
+        return f"{colour}{line}\033[0m" if colour else line
+
+
+def colour_wanted(stream: Any) -> bool:
+    """Whether `stream` is a terminal and nobody asked for no colour (no-color.org)."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+class Logs:
+    """The handlers that are in force; `apply` replaces them, on start and on reload."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._logger.propagate = False
+        self._listener: logging.handlers.QueueListener | None = None
+
+    def apply(self, config: Log) -> None:
+        """Log as `config` says. A file that can't be opened is reported, and done without."""
+        self.close()
+        self._logger.setLevel(config.level.upper())
+        self._logger.addHandler(_console())
+        if config.file:
+            try:
+                self._to_file(config)
+            except OSError as error:
+                self._logger.error(
+                    "can't log to %s: %s · log.file is ignored", config.file, error.strerror
+                )
+
+    def _to_file(self, config: Log) -> None:
+        path = config.file
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):  # noqa: PTH116
+            raise OSError(0, "not a regular file")
+        file = logging.handlers.RotatingFileHandler(
+            path, maxBytes=config.file_kib * 1024, backupCount=config.file_keep, encoding="utf-8"
+        )
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        lines: queue.Queue[logging.LogRecord] = queue.Queue(maxsize=1000)
+        self._listener = logging.handlers.QueueListener(lines, file)
+        self._listener.start()
+        self._logger.addHandler(_Dropping(lines))
+
+    def close(self) -> None:
+        """Write out what is queued and let go of everything."""
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
+        for handler in list(self._logger.handlers):
+            self._logger.removeHandler(handler)
+            handler.close()
+
+
+class _Dropping(logging.handlers.QueueHandler):
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            pass
+
+
+def _console() -> logging.Handler:
+    if under_journal():
+        try:
+            return JournalHandler()
+        except OSError:
+            pass
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Terminal(colour=colour_wanted(sys.stderr)))
+    return handler
