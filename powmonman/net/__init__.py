@@ -1,0 +1,1 @@
+"""What goes over the network: TLS and finding the server. No asyncio here."""
