@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from powmonman.sensors.gpio import GpioSensor
 from powmonman.sensors.simulated import SimulatedSensor
 
 if TYPE_CHECKING:
@@ -49,6 +50,4 @@ def create(ups: Ups) -> Sensor:
     """
     if ups.sensor == "simulated":
         return SimulatedSensor(ups.simulated)
-    from powmonman.sensors.gpio import GpioSensor
-
     return GpioSensor(ups.gpio)

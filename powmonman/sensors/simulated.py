@@ -25,7 +25,7 @@ from powmonman.core.power import Reading, unknown
 if TYPE_CHECKING:
     from powmonman.config.schema import Simulated
 
-# A reading takes a few dozen bytes; the bound keeps the worst that is no reading at a few ms.
+# A reading takes a few dozen bytes; the bound keeps the parser short, whatever it is fed.
 MAX_BYTES = 1024
 
 # YAML 1.1 takes on, off, yes and no for booleans, YAML 1.2 does not, and editors write either.
@@ -153,41 +153,45 @@ def _text(data: bytes) -> str:
 
 
 def _scalars(text: str) -> dict[str, str]:
-    words: list[yaml.ScalarEvent] = []
-    inside: bool | None = None
     try:
-        # Events instead of values: a scalar keeps the letters that were typed, and whatever nests
-        # ends the reading at once, however deep it goes.
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.MappingStartEvent) and inside is None:
-                inside = True
-            elif isinstance(event, yaml.MappingEndEvent):
-                inside = False
-            elif isinstance(event, yaml.ScalarEvent) and inside:
-                words.append(event)
-            elif isinstance(event, yaml.NodeEvent):
-                line = event.start_mark.line + 1
-                raise SimulationError(f"line {line}: not a plain 'key: value'")
+        return _pairs(_words(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SimulationError(f"line {line}: {error.problem or 'not YAML'}") from None
-    except SimulationError:
-        raise
-    except (yaml.YAMLError, ValueError, OverflowError):
+    except (yaml.YAMLError, OverflowError):
         raise SimulationError("not YAML") from None
+
+
+def _words(text: str) -> list[yaml.ScalarEvent]:
+    # Events instead of values: a scalar keeps the letters that were typed, and whatever nests
+    # ends the reading at once, however deep it goes.
+    words: list[yaml.ScalarEvent] = []
+    inside: bool | None = None
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.MappingStartEvent) and inside is None:
+            inside = True
+        elif isinstance(event, yaml.MappingEndEvent):
+            inside = False
+        elif isinstance(event, yaml.ScalarEvent) and inside:
+            words.append(event)
+        elif isinstance(event, yaml.NodeEvent):
+            raise SimulationError(f"line {_line(event)}: not a plain 'key: value'")
     if inside is None:
         raise SimulationError("empty")
-    return _pairs(words)
+    return words
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _pairs(words: list[yaml.ScalarEvent]) -> dict[str, str]:
     values: dict[str, str] = {}
     for key, value in zip(words[::2], words[1::2], strict=True):
-        line = key.start_mark.line + 1
         if key.value not in _KEYS:
-            raise SimulationError(f"line {line}: unknown key (known: {', '.join(_KEYS)})")
+            raise SimulationError(f"line {_line(key)}: unknown key (known: {', '.join(_KEYS)})")
         if key.value in values:
-            raise SimulationError(f"line {line}: {key.value} is there twice")
+            raise SimulationError(f"line {_line(key)}: {key.value} is there twice")
         values[key.value] = value.value
     return values
 
