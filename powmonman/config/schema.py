@@ -21,7 +21,7 @@ class Key:
 
     Attributes:
         doc: What it means, for the reference.
-        unit: Of its number: `s`, `KiB`, `/s`, or none.
+        unit: Of its number: `s`, `KiB`, `a second`, or none.
         minimum: The least that its number may be.
         maximum: The most.
         form: Of its text, of each text of its list, or of the names in its mapping.
@@ -205,7 +205,7 @@ class Limits:
     messages: int = key(
         50,
         "Messages from one client; beyond that it is disconnected.",
-        unit="/s",
+        unit="a second",
         minimum=5,
         maximum=100000,
     )
