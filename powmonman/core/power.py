@@ -95,7 +95,10 @@ class Debounce:
         )
 
     def verified(self, reading: Reading, now: float) -> Debounce:
-        """Take the answer of the closer look that `wants_verify` asked for."""
-        if reading.mains is False:
-            return replace(self, state=PowerState.ON_BATTERY, run_until=now)
-        return replace(self, run_of=None).observe(reading, now)
+        """Take the answer of the closer look that `wants_verify` asked for.
+
+        It is one more reading, so it too must come within `max_gap`: the answer to a look from
+        before the server stood still confirms nothing.
+        """
+        after = self.observe(reading, now)
+        return replace(after, state=PowerState.ON_BATTERY) if after.wants_verify else after
