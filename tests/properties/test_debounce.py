@@ -166,6 +166,18 @@ def test_blips_shorter_than_confirm_change_nothing(blips: list[tuple[float, floa
         assert monitor.poll(good_for, GOOD) is ON_MAINS
 
 
+@given(seconds(4), seconds(8))
+def test_each_state_is_entered_at_its_time_and_not_before(
+    confirm: float, restore_confirm: float
+) -> None:
+    monitor = Monitor(Debounce(confirm=confirm, restore_confirm=restore_confirm))
+    for reading, state, wait in ((LOST, ON_BATTERY, confirm), (GOOD, ON_MAINS, restore_confirm)):
+        polls_needed = 1
+        while monitor.poll(0.0625, reading, took=0.0) is not state:
+            polls_needed += 1
+        assert (polls_needed - 1) * 0.0625 == wait
+
+
 @given(seconds(60))
 @example(3.0)
 @example(3.0625)
