@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from powmonman.core.messages import UpsNews
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
 
+UNSETTLED = "the sensor has not settled yet"
+
 
 @dataclass(frozen=True)
 class Outage:
@@ -54,7 +56,7 @@ class Supply:
     refill_ratio: float = 10.0
     spent: float = 0.0
     outage: Outage | None = None
-    reading: Reading = field(default_factory=lambda: unknown("the sensor has not settled yet"))
+    reading: Reading = field(default_factory=lambda: unknown(UNSETTLED))
     at: float | None = None
 
     @property
@@ -78,9 +80,7 @@ class Supply:
         elif debounce.state is PowerState.ON_BATTERY and outage is None:
             outage = Outage(id=new_id, began=debounce.run_since)
             spent = min(self.runtime, spent + now - outage.began)
-        return replace(
-            self, debounce=debounce, spent=spent, outage=outage, reading=reading, at=now
-        )
+        return replace(self, debounce=debounce, spent=spent, outage=outage, reading=reading, at=now)
 
     def _spent_until(self, now: float) -> float:
         passed = 0.0 if self.at is None else max(0.0, now - self.at)
@@ -107,7 +107,7 @@ class Supply:
     def _reason(self) -> str:
         if self.reading.reason or self.state is not PowerState.UNKNOWN:
             return self.reading.reason
-        return "the sensor has not settled yet"
+        return UNSETTLED
 
     def record(self, now: float) -> Record:
         """Return what to keep of this UPS."""

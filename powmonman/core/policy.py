@@ -213,6 +213,9 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     if vague and (not plan.vague or known.reason != plan.reason):
         commands.append(Say(logging.WARNING, f"power unknown · {known.reason}"))
     plan = replace(plan, vague=vague, reason=known.reason)
+    after = state.policy.after if rules.after is None else rules.after
+    if plan.phase is Phase.IDLE:
+        plan = replace(plan, after=after)
     if sent is not None and not vague:
         if plan.reminded != NEVER:
             commands.append(Say(logging.INFO, f"fresh news again · {known.state}"))
@@ -223,7 +226,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         plan, more = _on_mains(plan, known, rules)
         commands += more
     elif known.state is PowerState.ON_BATTERY:
-        plan, more = _on_battery(plan, known, rules, state.policy.after)
+        plan, more = _on_battery(plan, known, rules, after)
         commands += more
     return _decide(plan, commands, rules, now, may_ask=False)
 
@@ -273,15 +276,16 @@ def _elapse(plan: Plan, now: Now) -> Step:
     """Account for the time since the last decision, before anything else is looked at."""
     if plan.last is None:
         return replace(plan, last=now, wake_at=now.running), []
-    passed = max(0.0, now.running - plan.last.running)
-    boot = max(0.0, now.boot - plan.last.boot)
+    last = plan.last
+    passed = max(0.0, now.running - last.running)
+    boot = max(0.0, now.boot - last.boot)
     if boot - passed >= 1.0:
         asleep = f"asleep for {boot - passed:.0f} s: what was known about the power is forgotten"
         forgotten = Plan(
             nonce=plan.nonce, lease=plan.lease, last=now, wake_at=now.running, after=plan.after
         )
         return forgotten, [Say(logging.WARNING, asleep)]
-    late = now.running - max(plan.wake_at, plan.last.running)
+    late = now.running - max(plan.wake_at, last.running)
     lived = passed
     if late > plan.lease / 5:
         lived = passed - late
@@ -301,7 +305,7 @@ def _elapse(plan: Plan, now: Now) -> Step:
             observed=max(0.0, plan.observed - repaid),
             good=plan.good + lived,
         )
-    unfresh = max(0.0, now.running - max(plan.fresh_until, plan.last.running))
+    unfresh = max(0.0, now.running - max(plan.fresh_until, last.running))
     silent = plan.silent + min(lived, unfresh)
     return replace(plan, last=now, silent=silent), []
 
@@ -358,8 +362,7 @@ def _rearmed(plan: Plan, rules: Rules) -> Step:
     ]
 
 
-def _on_battery(plan: Plan, known: UpsNews, rules: Rules, fleet_after: float) -> Step:
-    after = fleet_after if rules.after is None else rules.after
+def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     spent = max(plan.spent, known.spent)
     if plan.power is not PowerState.ON_BATTERY:
         plan = replace(plan, unbroken=0.0, good=0.0)
@@ -368,7 +371,7 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, fleet_after: float) ->
         return plan, []
     if plan.phase is Phase.COUNTING:
         return replace(plan, after=min(plan.after, after), outage=known.outage), []
-    plan = replace(plan, phase=Phase.COUNTING, outage=known.outage, after=after, holding=False)
+    plan = replace(plan, phase=Phase.COUNTING, outage=known.outage, holding=False)
     left = plan.left(rules) or 0.0
     intent = "shutdown" if not rules.dry_run else "dry run of the shutdown"
     text = f"on battery · outage {short(known.outage)}, {known.age:.0f} s old"

@@ -50,7 +50,7 @@ def from_json(cls: type[T], value: dict[str, Any]) -> T:
     Raises:
         RecordError: A field is missing or of the wrong type; the text names it.
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     known: dict[str, Any] = {}
     for field in fields(cls):  # type: ignore[arg-type]
         if field.name in value:
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
-    if origin in (types.UnionType,):
+    if origin is types.UnionType:
         if value is None and type(None) in args:
             return None
         (inner,) = (arg for arg in args if arg is not type(None))
@@ -99,13 +99,17 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return _coerce_many(origin, args, value, where)
     if hint is float:
         return _number(value, where)
+    if is_dataclass(hint) and isinstance(value, dict):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         try:
             return hint(value)
         except ValueError:
             raise RecordError(f"{where} is none of {', '.join(hint)}") from None
-    if is_dataclass(hint) and isinstance(value, dict):
-        return from_json(hint, value)  # type: ignore[arg-type]
     if type(value) is not hint:
         raise RecordError(f"{where} is not of type {getattr(hint, '__name__', hint)}")
     if hint is str:
@@ -119,7 +123,7 @@ def _coerce_many(origin: type, args: tuple[Any, ...], value: Any, where: str) ->
     expected = dict if origin is dict else list
     if not isinstance(value, expected) or len(value) > MOST_ITEMS:
         raise RecordError(f"{where} is not a {expected.__name__} of at most {MOST_ITEMS} items")
-    if origin is dict:
+    if isinstance(value, dict):
         return {printable(name): _coerce(args[1], item, where) for name, item in value.items()}
     if args[-1] is not Ellipsis:
         if len(value) != len(args):

@@ -8,6 +8,7 @@ stops nobody.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -15,12 +16,14 @@ import queue
 import socket
 import stat
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Log
+if TYPE_CHECKING:
+    from powmonman.config.schema import Log
 
 JOURNAL = "/run/systemd/journal/socket"
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+_COLOURS = {logging.WARNING: "\033[33m", logging.ERROR: "\033[31m"}
 _FIELDS = ("outage", "ups", "host")
 
 
@@ -44,10 +47,8 @@ class JournalHandler(logging.Handler):
             if value := getattr(record, name, ""):
                 fields[f"POWMONMAN_{name.upper()}"] = value
         datagram = b"".join(_field(name, str(value)) for name, value in fields.items())
-        try:
+        with contextlib.suppress(OSError):
             self._socket.send(datagram)
-        except OSError:
-            pass
 
     def close(self) -> None:
         """Close the socket."""
@@ -73,15 +74,13 @@ def under_journal() -> bool:
 
 
 class _Terminal(logging.Formatter):
-    _COLOURS = {logging.WARNING: "\033[33m", logging.ERROR: "\033[31m"}
-
     def __init__(self, *, colour: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        colour = self._COLOURS.get(record.levelno) if self._colour else None
+        colour = _COLOURS.get(record.levelno) if self._colour else None
         return f"{colour}{line}\033[0m" if colour else line
 
 
@@ -113,7 +112,7 @@ class Logs:
 
     def _to_file(self, config: Log) -> None:
         path = config.file
-        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):  # noqa: PTH116
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(0, "not a regular file")
         file = logging.handlers.RotatingFileHandler(
             path, maxBytes=config.file_kib * 1024, backupCount=config.file_keep, encoding="utf-8"
@@ -136,10 +135,8 @@ class Logs:
 
 class _Dropping(logging.handlers.QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
+        with contextlib.suppress(queue.Full):
             self.queue.put_nowait(record)
-        except queue.Full:
-            pass
 
 
 def _console() -> logging.Handler:

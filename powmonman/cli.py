@@ -1,0 +1,132 @@
+"""The `powmonman` command. Every subcommand imports only what it needs, when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from powmonman import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OK, FAILED, USAGE = 0, 1, 2
+DIRECTORY = Path("/etc/powmonman")
+
+# Command, the module that has its add_arguments() and run(), and its line in --help.
+MODULES = (
+    ("status", "powmonman.status", "show the UPSes and every host, as the server sees them"),
+    ("watch", "powmonman.watch", "the same as a live table"),
+    ("verify", "powmonman.verify", "check that this host would be protected"),
+    ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
+    ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
+    ("bundle", "powmonman.bundle", "build the single file that hosts receive"),
+    ("process", "powmonman.service.process", "start and stop a daemon without systemd"),
+    ("demo", "powmonman.demo", "roll a small fleet out on this machine and pull the plug"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return USAGE
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+
+
+def server_main() -> int:
+    """Run `powmonman server`."""
+    return main(["server", *sys.argv[1:]])
+
+
+def client_main() -> int:
+    """Run `powmonman client`."""
+    return main(["client", *sys.argv[1:]])
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Build the parser; only the subcommand that is called declares its options."""
+    parser = argparse.ArgumentParser(
+        prog="powmonman",
+        description="Shuts a whole fleet down cleanly when the mains fail.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad usage or configuration; status has its own.",
+    )
+    parser.add_argument("--version", action="version", version=f"powmonman {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, what in (
+        ("server", "sense the mains and tell the fleet"),
+        ("client", "shut this host down when its UPS can't carry it any longer"),
+        ("run-shutdown", "run this host's shutdown commands, now"),
+    ):
+        kind = "server" if name == "server" else "client"
+        one = commands.add_parser(name, help=what, description=what)
+        one.add_argument(
+            "--config",
+            type=Path,
+            default=DIRECTORY / f"{kind}.yml",
+            metavar="FILE",
+            help=f"configuration ({DIRECTORY / f'{kind}.yml'})",
+        )
+        one.set_defaults(run=_daemon)
+    check = commands.add_parser(
+        "check-config", help="check configuration files", description="Check configuration files."
+    )
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument("--kind", choices=("server", "client"), help="what kind of file it is")
+    check.set_defaults(run=_check)
+    for name, module, what in MODULES:
+        one = commands.add_parser(name, help=what, description=what)
+        if name == command:
+            loaded = importlib.import_module(module)
+            loaded.add_arguments(one)
+            one.set_defaults(run=loaded.run)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> int:
+    from powmonman.config.check import check_files
+
+    return int(check_files(args.files, args.kind))
+
+
+def _daemon(args: argparse.Namespace) -> int:
+    from powmonman.config.loader import ConfigError
+
+    try:
+        if args.command == "server":
+            from powmonman.server import app
+
+            return app.run(args.config)
+        from powmonman.client import agent
+
+        if args.command == "client":
+            return agent.run(args.config)
+        return agent.run_shutdown(args.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"powmonman {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return FAILED
+    except _identity_error() as error:
+        print(f"powmonman {args.command}: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _identity_error() -> type[Exception]:
+    from powmonman.net.tls import IdentityError
+
+    return IdentityError

@@ -1,0 +1,1 @@
+"""The client on every UPS-backed host. Standard library and PyYAML only, and no asyncio."""

@@ -1,0 +1,444 @@
+"""The client's process: one thread that decides, and never waits for anything else.
+
+It sleeps in a selector until the server speaks, a signal comes, the connector hands a connection
+over, or the plan wants to be looked at. Whatever may block (names, connects, handshakes, users'
+terminals, the commands themselves) happens elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from powmonman import __version__
+from powmonman.client import connector, shutdown
+from powmonman.client.kept import load_plan, save_plan
+from powmonman.client.link import Link, LinkError
+from powmonman.config.loader import ConfigError, load
+from powmonman.config.schema import ClientConfig
+from powmonman.core import policy
+from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
+from powmonman.core.policy import Phase, Rules
+from powmonman.net.tls import IdentityError, client_context
+from powmonman.service import notify
+from powmonman.service.clock import boot_id, now
+from powmonman.service.files import write_json
+from powmonman.service.logs import Logs
+
+log = logging.getLogger("powmonman.client")
+
+VIEW = "client.json"
+SAVE_EVERY = 5.0
+TAKEN_WITHIN = 15.0
+
+
+@dataclass
+class _Told:
+    """What was last said, so that it is said again only when it changes."""
+
+    status: Status | None = None
+    saved: float = -SAVE_EVERY
+    phase: Phase = Phase.IDLE
+
+
+class Agent:
+    """One client; `run` returns its exit code."""
+
+    def __init__(self, path: Path, config: ClientConfig, logs: Logs) -> None:
+        self._path = path
+        self._config = config
+        self._rules = rules_of(config)
+        self._logs = logs
+        self._runtime = Path(config.runtime_dir)
+        self._plan = load_plan(self._runtime, now())
+        self._link: Link | None = None
+        self._greeted = False
+        self._proved = False
+        self._arrived: deque[tuple[connector.Connector, Link]] = deque()
+        self._told = _Told()
+        self._stopping = False
+        self._reload_due = False
+        self._reload_fault = ""
+        self._taken_by: float | None = None
+        self._warning: subprocess.Popen[bytes] | None = None
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._connector = self._new_connector()
+
+    def _new_connector(self) -> connector.Connector:
+        context = client_context(Path(self._config.tls.identity))
+        return connector.Connector(self._config, context, self._hand_over)
+
+    def _hand_over(self, source: connector.Connector, link: Link) -> None:
+        """Take a connection over from the connector's thread."""
+        self._arrived.append((source, link))
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b"\0")
+
+    def run(self) -> int:
+        """Protect this host until SIGTERM or SIGINT."""
+        for sock in (self._wake, self._woken):
+            sock.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._want_reload)
+        self._introduce()
+        self._finish_request()
+        self._connector.start()
+        notify.ready("looking for the server")
+        while not self._stopping:
+            self._turn()
+        log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
+        self._save()
+        self._connector.stop()
+        if self._link is not None:
+            self._link.close()
+        self._view()
+        return 0
+
+    def _introduce(self) -> None:
+        config = self._config
+        after = f"{config.policy.after:g} s" if config.policy.after else "the fleet's time"
+        where = ", ".join(config.servers) or "discovery"
+        log.info(
+            "version %s · fleet %s · server by %s · shutdown after %s on battery%s",
+            __version__,
+            config.fleet,
+            where,
+            after,
+            " · DRY RUN: no command is run" if config.dry_run else "",
+        )
+        if config.shutdown.via == "direct" and os.geteuid() != 0 and not config.dry_run:
+            log.warning("not root, and shutdown.via is direct: the commands may not be permitted")
+
+    def _stop(self, *_: Any) -> None:
+        self._stopping = True
+
+    def _want_reload(self, *_: Any) -> None:
+        self._reload_due = True
+
+    def _turn(self) -> None:
+        """One pass: sleep, take what has come, decide, tell."""
+        timeout = max(0.0, self._plan.wake_at - time.monotonic())
+        ready = self._selector.select(timeout)
+        if self._reload_due:
+            self._reload()
+        for key, mask in ready:
+            if key.fileobj is self._woken:
+                with contextlib.suppress(BlockingIOError):
+                    self._woken.recv(4096)
+            elif key.fileobj is self._link:
+                self._serve_link(mask)
+        self._check_link()
+        while self._arrived:
+            self._adopt(*self._arrived.popleft())
+        connected = self._link is not None
+        self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        self._check_request()
+        self._tell()
+        notify.alive()
+
+    def _serve_link(self, mask: int) -> None:
+        if self._link is None:
+            return
+        try:
+            if mask & selectors.EVENT_WRITE:
+                self._link.flush()
+                self._watch_link(self._link)
+            if mask & selectors.EVENT_READ:
+                for message in self._link.receive():
+                    self._hear(message)
+        except LinkError as error:
+            self._lose(error)
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, State):
+            self._take(policy.heard(self._plan, message, self._rules, now()))
+            if self._link is not None and not self._proved:
+                self._prove(self._link)
+        elif isinstance(message, Error):
+            raise LinkError(f"the server refuses: {message.reason}", refused=True)
+
+    def _prove(self, link: Link) -> None:
+        """Only a state proves that the server has let this host in."""
+        self._proved = True
+        self._connector.works()
+        connector.remember(self._config, link.host, link.port)
+        left = self._plan.left(self._rules)
+        log.info(
+            "server found · %s port %d · shutdown after %g s on battery · power now: %s%s",
+            link.host,
+            link.port,
+            self._plan.after,
+            self._plan.power.replace("_", " "),
+            "" if left is None else f", shutdown in {left:.0f} s",
+        )
+        if link.peer.expired:
+            log.warning("the server's certificate looks expired, or this host's clock is wrong")
+        notify.notify(STATUS=f"connected to {link.host}")
+
+    def _check_link(self) -> None:
+        """A server that says nothing for a lease is gone, whatever TCP believes."""
+        if self._link is None:
+            return
+        if time.monotonic() - self._link.heard > self._plan.lease:
+            self._lose(LinkError(f"the server said nothing for {self._plan.lease:g} s"))
+
+    def _adopt(self, source: connector.Connector, link: Link) -> None:
+        if self._link is not None or source is not self._connector:
+            link.close()
+            return
+        self._link, self._greeted, self._proved = link, False, False
+        self._told.status = None
+        self._selector.register(link, selectors.EVENT_READ)
+        self._take(policy.connected(self._plan, now()))
+
+    def _lose(self, error: LinkError) -> None:
+        link, self._link = self._link, None
+        if link is None:
+            return
+        self._selector.unregister(link)
+        link.close()
+        self._plan = policy.disconnected(self._plan)
+        level = logging.WARNING if self._proved or error.refused else logging.DEBUG
+        log.log(level, "connection to %s lost: %s", link.host, error)
+        notify.notify(STATUS="looking for the server")
+        self._connector.want(refused=error.refused and not self._proved)
+
+    def _take(self, step: policy.Step) -> None:
+        """Carry out what was decided, in the order in which it was."""
+        self._plan, commands = step
+        for command in commands:
+            match command:
+                case policy.Say(level, text):
+                    log.log(level, text, extra={"outage": self._plan.outage})
+                case policy.Warn(text):
+                    self._warn_users(text)
+                case policy.Acknowledge(seq, nonce):
+                    self._send(Ack(seq, nonce))
+                case policy.Ask(nonce):
+                    self._send(Ping(nonce) if self._greeted else self._hello(nonce))
+                    self._greeted = True
+                case policy.Run(reason):
+                    self._shut_down(reason)
+
+    def _hello(self, nonce: int) -> Hello:
+        config = self._config
+        return Hello(
+            nonce=nonce,
+            version=__version__,
+            boot_id=boot_id(),
+            macs=connector.mac_addresses(),
+            upses=config.upses,
+            min_supplies=config.min_supplies,
+            after=config.policy.after,
+            dry_run=config.dry_run,
+        )
+
+    def _send(self, message: Message) -> None:
+        if self._link is None:
+            return
+        try:
+            self._link.send(message)
+        except LinkError as error:
+            self._lose(error)
+        else:
+            self._watch_link(self._link)
+
+    def _watch_link(self, link: Link) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.unsent else 0)
+        if self._selector.get_key(link).events != events:
+            self._selector.modify(link, events)
+
+    def _tell(self) -> None:
+        """Report what has changed to the server, and keep it for the next process."""
+        plan = self._plan
+        status = Status(plan.phase, plan.power, None, plan.outage, plan.reason)
+        if status != self._told.status and self._proved:
+            self._told.status = status
+            self._send(
+                Status(plan.phase, plan.power, plan.left(self._rules), plan.outage, plan.reason)
+            )
+        moment = time.monotonic()
+        if plan.phase is not self._told.phase or moment - self._told.saved >= SAVE_EVERY:
+            self._told.phase, self._told.saved = plan.phase, moment
+            self._save()
+            self._view()
+
+    def _save(self) -> None:
+        save_plan(self._runtime, self._plan)
+
+    def _view(self) -> None:
+        """Write what `powmonman verify` reads."""
+        link, plan = self._link, self._plan
+        view = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "connected": self._proved and link is not None,
+            "server": link.host if link else "",
+            "port": link.port if link else 0,
+            "stamp": now().boot,
+            "heard": link.heard if link else None,
+            "lease": plan.lease,
+            "phase": plan.phase,
+            "power": plan.power,
+            "left": plan.left(self._rules),
+            "outage": plan.outage,
+            "reason": plan.reason,
+            "dry_run": self._config.dry_run,
+            "reload_fault": self._reload_fault,
+        }
+        with contextlib.suppress(OSError):
+            write_json(self._runtime / VIEW, view, durable=False)
+
+    def _warn_users(self, text: str) -> None:
+        """Write to the users' terminals, without waiting for any of them."""
+        if not self._config.warn_users:
+            return
+        if self._warning is not None and self._warning.poll() is None:
+            self._warning.kill()
+            self._warning.wait()
+        try:
+            self._warning = subprocess.Popen(
+                ["wall", f"PowMonMan: {text}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            log.debug("wall: %s", error.strerror)
+
+    def _shut_down(self, reason: str) -> None:
+        """Make the request; written down first, so that no restart makes a second one."""
+        if self._config.dry_run:
+            shutdown.run(self._config)
+            self._save()
+            return
+        try:
+            shutdown.prepare(self._runtime, reason)
+        except OSError as error:
+            log.critical("%s: %s · starting the commands directly", self._runtime, error.strerror)
+            self._start_directly()
+        self._save()
+        self._finish_request()
+
+    def _finish_request(self) -> None:
+        """Make a request that is laid ready: now, or after a crash in between."""
+        if self._plan.phase is not Phase.COMMITTED or self._config.dry_run:
+            return
+        if not shutdown.request(self._runtime):
+            return
+        log.warning("shutdown requested", extra={"outage": self._plan.outage})
+        if self._config.shutdown.via == "direct":
+            self._start_directly()
+        else:
+            self._taken_by = time.monotonic() + TAKEN_WITHIN
+
+    def _check_request(self) -> None:
+        """A request that root does not take up is made in every other way there is."""
+        if self._taken_by is None or time.monotonic() < self._taken_by:
+            return
+        self._taken_by = None
+        if shutdown.requested(self._runtime):
+            log.critical("powmonman-shutdown.path did not take the request up: is it active?")
+            self._start_directly()
+
+    def _start_directly(self) -> None:
+        try:
+            shutdown.start_directly(self._path)
+        except OSError as error:
+            log.critical("the shutdown commands can't be started: %s", error.strerror)
+
+    def _reload(self) -> None:
+        """Apply a good configuration; keep the running one on a bad one."""
+        self._reload_due = False
+        notify.reloading()
+        try:
+            config = load(self._path, ClientConfig)
+            client_context(Path(config.tls.identity))
+        except (ConfigError, IdentityError) as error:
+            self._reload_fault = str(error)
+            log.error("reload refused, the running configuration stays:\n%s", error)
+        else:
+            self._reload_fault = ""
+            self._apply(config)
+            log.info("reloaded %s", self._path)
+        self._view()
+        notify.ready("reloaded")
+
+    def _apply(self, config: ClientConfig) -> None:
+        for name in ("state_dir", "runtime_dir"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("%s has changed: it takes effect with the next restart", name)
+        self._config, self._rules = config, rules_of(config)
+        self._logs.apply(config.log)
+        self._introduce()
+        self._connector.stop()
+        self._connector = self._new_connector()
+        if self._link is not None:
+            self._selector.unregister(self._link)
+            self._link.close()
+            self._link = None
+            self._plan = policy.disconnected(self._plan)
+        self._connector.start()
+
+
+def rules_of(config: ClientConfig) -> Rules:
+    """Return what of the configuration decides."""
+    return Rules(
+        after=config.policy.after,
+        min_observe=config.policy.min_observe,
+        confirm=config.policy.confirm,
+        upses=config.upses,
+        min_supplies=config.min_supplies,
+        dry_run=config.dry_run,
+    )
+
+
+def run(path: Path) -> int:
+    """Run the client with the configuration in `path`.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+        IdentityError: The certificate can't be used.
+        OSError: The runtime directory can't be used.
+    """
+    config = load(path, ClientConfig)
+    logs = Logs("powmonman")
+    logs.apply(config.log)
+    for directory in (config.runtime_dir, config.state_dir):
+        Path(directory).mkdir(mode=0o750, parents=True, exist_ok=True)
+    try:
+        return Agent(path, config, logs).run()
+    finally:
+        logs.close()
+
+
+def run_shutdown(path: Path) -> int:
+    """Run the shutdown commands of the configuration in `path`, as the root-owned unit does.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+    config = load(path, ClientConfig)
+    logs = Logs("powmonman")
+    logs.apply(replace(config.log, file=""))
+    try:
+        if reason := shutdown.untrusted(path):
+            log.critical("refusing to run commands as root: %s", reason)
+            return 1
+        return shutdown.run(config)
+    finally:
+        logs.close()

@@ -1,0 +1,54 @@
+"""The plan on disk: it survives a restart of the client, and no boot.
+
+A plan is taken up only if it was written in this boot, and forgotten if it knew of an outage longer
+ago than any battery lasts: a host that still runs then has had its mains back. Without this a
+client that was stopped in one outage and started days later would act on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from powmonman.core.policy import Now, Phase, Plan
+from powmonman.core.power import PowerState
+from powmonman.core.records import RecordError, from_json, to_json
+from powmonman.service.clock import boot_id
+from powmonman.service.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger("powmonman.client")
+
+FILE = "plan.json"
+
+
+def load_plan(runtime_dir: Path, now: Now) -> Plan:
+    """Return the plan that an earlier process of this boot kept, or an empty one."""
+    kept = read_json(runtime_dir / FILE)
+    if kept is None or not boot_id() or kept.get("boot_id") != boot_id():
+        return Plan()
+    try:
+        plan = from_json(Plan, dict(kept["plan"]))
+    except (KeyError, TypeError, ValueError, RecordError) as error:
+        log.warning("%s can't be used: %s", runtime_dir / FILE, error)
+        return Plan()
+    if plan.last is None or plan.last.boot > now.boot or plan.last.running > now.running:
+        return Plan()
+    away = now.boot - plan.last.boot
+    if plan.power is PowerState.ON_BATTERY and away > 2 * plan.after:
+        log.warning("was not running for %.0f s: the outage it knew of is over", away)
+        return Plan()
+    if plan.phase is not Phase.IDLE:
+        log.warning("resumed: %s, away for %.1f s", plan.phase, away)
+    return replace(plan, pings=(), vague=False)
+
+
+def save_plan(runtime_dir: Path, plan: Plan) -> None:
+    """Keep `plan`; a disk that can't be written costs the restart, not the countdown."""
+    try:
+        write_json(runtime_dir / FILE, {"boot_id": boot_id(), "plan": to_json(plan)}, durable=False)
+    except OSError as error:
+        log.error("%s: %s · a restart would lose the plan", runtime_dir / FILE, error.strerror)

@@ -1,0 +1,179 @@
+"""One established connection to the server: a socket, a TLS pipe, lines, messages."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+
+from powmonman.core.messages import LONGEST_LINE, Lines, Message, ProtocolError, decode, encode
+from powmonman.core.records import printable
+from powmonman.net.tls import Peer, TlsPipe
+
+CONNECT_TIMEOUT = 5.0
+MOST_UNSENT = 256 * 1024
+
+
+class LinkError(Exception):
+    """The connection is over. `refused`: the server, or this host, does not accept the other."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+class Link:
+    """A connection whose socket never blocks.
+
+    Attributes:
+        host: The server's address.
+        port: The server's port.
+    """
+
+    def __init__(
+        self, sock: socket.socket, pipe: TlsPipe, host: str, port: int, longest_line: int
+    ) -> None:
+        self._socket = sock
+        self._pipe = pipe
+        self._lines = Lines(longest_line)
+        self._unsent = bytearray()
+        self.host = host
+        self.port = port
+        self.heard = time.monotonic()
+
+    @classmethod
+    def open(
+        cls, context: ssl.SSLContext, host: str, port: int, longest_line: int = LONGEST_LINE
+    ) -> Link:
+        """Connect and shake hands. Blocks for at most a few times `CONNECT_TIMEOUT`.
+
+        Raises:
+            LinkError: Nobody answers there, or not the fleet's server.
+        """
+        give_up = time.monotonic() + CONNECT_TIMEOUT
+        try:
+            sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
+        except OSError as error:
+            raise LinkError(error.strerror or str(error)) from None
+        pipe = TlsPipe(context, server_side=False)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                sock.sendall(pipe.outgoing())
+                if pipe.handshaken:
+                    break
+                sock.settimeout(max(0.01, give_up - time.monotonic()))
+                pipe.receive(_received(sock))
+            sock.setblocking(False)
+        except (OSError, ssl.SSLError, LinkError) as error:
+            sock.close()
+            if isinstance(error, ssl.SSLError):
+                raise LinkError(_tls_fault(error), refused=True) from None
+            raise LinkError(getattr(error, "strerror", None) or str(error)) from None
+        except BaseException:
+            sock.close()
+            raise
+        return cls(sock, pipe, host, port, longest_line)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for a selector."""
+        return self._socket.fileno()
+
+    @property
+    def peer(self) -> Peer:
+        """Who the server is."""
+        return self._pipe.peer()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the selector should also wait for the socket to take more."""
+        return bool(self._unsent)
+
+    def receive(self) -> list[Message]:
+        """Return what has arrived; never blocks.
+
+        Raises:
+            LinkError: The connection is over.
+        """
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise LinkError(error.strerror or str(error)) from None
+        if not data:
+            raise LinkError("the server closed the connection")
+        try:
+            messages = [decode(line) for line in self._lines.feed(self._pipe.receive(data))]
+        except ssl.SSLError as error:
+            raise LinkError(_tls_fault(error), refused=True) from None
+        except ProtocolError as error:
+            raise LinkError(f"the server talks nonsense: {error}") from None
+        if self._pipe.eof and not messages:
+            raise LinkError("the server said goodbye")
+        if messages:
+            self.heard = time.monotonic()
+        return messages
+
+    def ask(self, message: Message, timeout: float) -> Message:
+        """Send `message` and return the first answer; blocks, for tools only.
+
+        Raises:
+            LinkError: There is no answer.
+        """
+        self._socket.settimeout(timeout)
+        self.send(message)
+        while not (answers := self.receive()):
+            pass
+        return answers[0]
+
+    def send(self, message: Message) -> None:
+        """Send `message` as soon as the socket takes it; never blocks.
+
+        Raises:
+            LinkError: The connection is over, or the server reads nothing any more.
+        """
+        try:
+            self._pipe.send(encode(message))
+        except ssl.SSLError as error:
+            raise LinkError(_tls_fault(error)) from None
+        self._unsent += self._pipe.outgoing()
+        if len(self._unsent) > MOST_UNSENT:
+            raise LinkError("the server reads nothing any more")
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is left over; never blocks.
+
+        Raises:
+            LinkError: The connection is over.
+        """
+        while self._unsent:
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise LinkError(error.strerror or str(error)) from None
+            del self._unsent[:sent]
+
+    def close(self) -> None:
+        """Say goodbye if that is possible at once, and hang up."""
+        try:
+            self._pipe.close()
+            self._socket.send(self._pipe.outgoing())
+        except (OSError, ssl.SSLError):
+            pass
+        self._socket.close()
+
+
+def _received(sock: socket.socket) -> bytes:
+    data = sock.recv(65536)
+    if not data:
+        raise LinkError("closed during the handshake")
+    return data
+
+
+def _tls_fault(error: ssl.SSLError) -> str:
+    text = printable(str(getattr(error, "verify_message", "") or error.reason or error))
+    return f"TLS: {text.lower().replace('_', ' ')}"

@@ -1,0 +1,154 @@
+"""From the decision to the commands: the request, the boundary to root, the run.
+
+The client only ever *requests* a shutdown, by renaming a file to `shutdown` in its runtime
+directory. Under systemd the root-owned path unit sees it and starts `powmonman run-shutdown` as
+root, once; elsewhere the client starts the same program itself. The rename happens once in an
+outage: a client that is restarted after it finds nothing left to rename.
+
+Whatever a command does (fails, hangs, is missing), the final one is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from powmonman.config.schema import ClientConfig, Command
+
+log = logging.getLogger("powmonman.shutdown")
+
+PREPARED = "shutdown.prepared"
+REQUESTED = "shutdown"
+FINAL_TRIES = 3
+FINAL_PAUSE = 5.0
+KILL_PAUSE = 5.0
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def prepare(runtime_dir: Path, reason: str) -> None:
+    """Lay the request ready, before the decision is written down."""
+    temporary = runtime_dir / PREPARED
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(reason + "\n")
+
+
+def request(runtime_dir: Path) -> bool:
+    """Make the request that `prepare` laid ready; False if it has been made already."""
+    try:
+        (runtime_dir / PREPARED).rename(runtime_dir / REQUESTED)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def requested(runtime_dir: Path) -> bool:
+    """Whether a request lies there that nobody has taken up."""
+    return (runtime_dir / REQUESTED).exists()
+
+
+def start_directly(config_path: Path) -> None:
+    """Run the commands as a process of their own, which outlives the client."""
+    subprocess.Popen(
+        [*own_program(), "run-shutdown", "--config", str(config_path)],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def own_program() -> list[str]:
+    """Return the command line that runs this very program, module or single file."""
+    main = sys.modules["__main__"]
+    if spec := getattr(main, "__spec__", None):
+        if spec.name == "__main__":
+            return [sys.executable, sys.argv[0]]
+        return [sys.executable, "-m", spec.name.removesuffix(".__main__")]
+    return [sys.executable, "-m", "powmonman"]
+
+
+def run(config: ClientConfig) -> int:
+    """Run this host's shutdown commands, the final one last. Returns 0 if that succeeded."""
+    with contextlib.suppress(OSError):
+        (Path(config.runtime_dir) / REQUESTED).unlink()
+    if config.dry_run:
+        log.warning("dry run: nothing is run")
+        for command in (*config.shutdown.commands, config.shutdown.final):
+            log.warning("dry run: would run %s", " ".join(command.command))
+        return 0
+    for command in config.shutdown.commands:
+        if not run_command(command) and command.on_failure == "stop":
+            log.error("the remaining commands are skipped: on_failure is stop")
+            break
+    for left in reversed(range(FINAL_TRIES)):
+        if run_command(config.shutdown.final):
+            return 0
+        if left:
+            time.sleep(FINAL_PAUSE)
+    log.critical("the final command failed %d times: this host stays up", FINAL_TRIES)
+    return 1
+
+
+def run_command(command: Command) -> bool:
+    """Run one command to its end, or to its timeout. Returns whether it exited with 0."""
+    text = " ".join(command.command)
+    log.warning("running %s, for at most %g s", text, command.timeout)
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            command.command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={"PATH": PATH} | os.environ,
+        )
+    except (OSError, ValueError) as error:
+        log.error("%s: %s", text, getattr(error, "strerror", None) or error)
+        return False
+    try:
+        code = process.wait(command.timeout)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        log.error("%s: killed after %g s", text, command.timeout)
+        return False
+    took = time.monotonic() - began
+    if code == 0:
+        log.warning("%s: done in %.1f s", text, took)
+        return True
+    log.error("%s: exit code %d after %.1f s", text, code, took)
+    return False
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the command with everything it started; one that can't be killed is left behind."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_PAUSE)
+            return
+
+
+def untrusted(path: Path) -> str:
+    """Why root must not run commands from `path`; empty if it may.
+
+    Only root may be able to write the file and every directory above it.
+    """
+    if os.geteuid() != 0:
+        return ""
+    for place in (path.resolve(), *path.resolve().parents):
+        status = place.stat()
+        if status.st_uid != 0:
+            return f"{place} does not belong to root"
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_mode & 0o022 and not sticky:
+            return f"{place} can be written by others than root"
+    return ""

@@ -1,0 +1,1 @@
+"""The server: senses the mains, tells every client, keeps a roster of them."""

@@ -1,0 +1,211 @@
+"""All clients at once: who is let in, and one push that reaches everybody.
+
+A push is one pass over the sessions with a line that was encoded once. Nothing in it waits: a
+client that does not read gets the newest state when it reads again, or is dropped after a lease
+without a word. Handshakes are taken a few at a time between everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from powmonman.core.messages import Hello, State, Status, encode_for_all
+from powmonman.net.tls import Peer, is_revoked
+from powmonman.service.clock import boottime
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable
+
+    from powmonman.config.schema import Limits
+    from powmonman.server.roster import Roster
+    from powmonman.server.session import Session
+
+log = logging.getLogger("powmonman.server")
+
+REFUSALS_A_MINUTE = 30
+
+
+class Hub:
+    """The sessions, the state that they are told, and the bounds they live in."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        limits: Limits,
+        *,
+        roster: Roster,
+        make_state: Callable[[], State],
+        report: Callable[[], dict[str, Any]],
+        revoked: Iterable[str] = (),
+    ) -> None:
+        self.context = context
+        self.limits = limits
+        self.roster = roster
+        self.report = report
+        self._make_state = make_state
+        self.last_push: dict[str, Any] = {}
+        self._revoked = tuple(revoked)
+        self._strangers: dict[Session, None] = {}
+        self._speakers: dict[str, Session] = {}
+        self._shaking: deque[Session] = deque()
+        self._shake_due = False
+        self._state: State | None = None
+        self._shared = b""
+        self._untold: set[Session] = set()
+        self._pushed_at = 0.0
+        self._pushed_to = 0
+        self._refusals: deque[float] = deque(maxlen=REFUSALS_A_MINUTE)
+
+    def publish(self, *, changed: bool) -> None:
+        """Push the present state to everybody, in one pass."""
+        self._state = self._make_state()
+        self._shared = encode_for_all(self._state)
+        if changed:
+            self._pushed_at, self._pushed_to = boottime(), len(self._speakers)
+            self._untold = set(self._speakers.values())
+        for session in list(self._speakers.values()):
+            session.tell(self._shared)
+
+    def shared(self) -> bytes:
+        """Return the present state for one more client."""
+        return encode_for_all(self._make_state())
+
+    def sweep(self, lease: float) -> None:
+        """Drop who has been silent for too long."""
+        now = boottime()
+        for session in list(self._strangers):
+            if now - session.since > self.limits.handshake_timeout:
+                self.refused(session, "no handshake and hello in time")
+                session.abort()
+        for session in list(self._speakers.values()):
+            if now - session.heard > lease:
+                log.warning(
+                    "%s said nothing for %.0f s: dropped", session.name, now - session.heard
+                )
+                session.abort()
+
+    def reconfigure(self, context: ssl.SSLContext, limits: Limits, revoked: Iterable[str]) -> None:
+        """Let the next clients in by new rules; whoever is revoked leaves now."""
+        self.context, self.limits, self._revoked = context, limits, tuple(revoked)
+        for session in list(self._speakers.values()):
+            if session.peer is not None and (reason := self.refuses(session.peer)):
+                session.fail(reason)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for session in [*self._strangers, *self._speakers.values()]:
+            session.close()
+
+    def opened(self, session: Session) -> None:
+        """Let a connection in; the oldest stranger makes room, a known client never does."""
+        self._strangers[session] = None
+        room = self.limits.connections - len(self._speakers)
+        if len(self._strangers) > min(max(room, 1), max(8, self.limits.connections // 2)):
+            oldest = next(iter(self._strangers))
+            self.refused(oldest, "too many connections")
+            oldest.abort()
+
+    def closed(self, session: Session) -> None:
+        """Forget a connection that has ended."""
+        self._strangers.pop(session, None)
+        self._untold.discard(session)
+        if self._speakers.get(session.name) is session:
+            del self._speakers[session.name]
+            self.roster.left(session.name, boottime())
+            log.warning("%s has left", session.name, extra={"host": session.name})
+        self._all_told()
+
+    def wants_handshake(self, session: Session) -> None:
+        """Queue a step of a handshake."""
+        self._shaking.append(session)
+        if not self._shake_due:
+            self._shake_due = True
+            asyncio.get_running_loop().call_soon(self._shake_some)
+
+    def _shake_some(self) -> None:
+        for _ in range(min(self.limits.handshakes, len(self._shaking))):
+            self._shaking.popleft().shake()
+        self._shake_due = bool(self._shaking)
+        if self._shake_due:
+            asyncio.get_running_loop().call_soon(self._shake_some)
+
+    def refuses(self, peer: Peer) -> str:
+        """Why `peer` may not come in, although the fleet CA signed its certificate."""
+        if is_revoked(peer.fingerprint, self._revoked):
+            return f"the certificate of {peer.name} is revoked"
+        return ""
+
+    def refused(self, session: Session, reason: str) -> None:
+        """Log a refusal, but let nobody fill the log with them."""
+        now = boottime()
+        full = len(self._refusals) == REFUSALS_A_MINUTE and now - self._refusals[0] < 60
+        level = logging.DEBUG if full else logging.WARNING
+        if not full:
+            self._refusals.append(now)
+        who = session.name or (session.peer.name if session.peer else "a stranger")
+        log.log(level, "refused %s at %s: %s", who, session.where, reason)
+
+    def joined(self, session: Session, hello: Hello) -> None:
+        """A client introduced itself: it is told the state at once."""
+        self._strangers.pop(session, None)
+        earlier = self._speakers.pop(session.name, None)
+        if earlier is not None:
+            if earlier.where != session.where:
+                log.warning(
+                    "%s is now at %s, was at %s: if both live, one has the other's identity",
+                    session.name,
+                    session.where,
+                    earlier.where,
+                )
+            earlier.abort()
+        self._speakers[session.name] = session
+        expired = session.peer is not None and session.peer.expired
+        self.roster.arrived(session.name, session.where, hello, boottime(), expired=expired)
+        log.info(
+            "%s has joined from %s, version %s%s",
+            session.name,
+            session.where,
+            hello.version,
+            ", its certificate looks expired (or a clock is wrong)" if expired else "",
+            extra={"host": session.name},
+        )
+        session.tell(self.shared())
+
+    def acknowledged(self, session: Session, seq: int) -> None:
+        """A client has understood a state."""
+        if seq == session.seq and self._state is not None:
+            self.roster.hosts[session.name].told = self._state.id
+            if session in self._untold:
+                self._untold.discard(session)
+                self._all_told()
+
+    def _all_told(self) -> None:
+        if self._untold or not self._pushed_to or self._state is None:
+            return
+        took = boottime() - self._pushed_at
+        log.info("told %d clients, the last one after %.1f ms", self._pushed_to, took * 1000)
+        self.last_push = {
+            "state": self._state.id,
+            "clients": self._pushed_to,
+            "seconds": round(took, 6),
+        }
+        self._pushed_to = 0
+
+    def reported(self, session: Session, status: Status) -> None:
+        """A client says what it is about to do."""
+        before = self.roster.hosts[session.name].status
+        self.roster.said(session.name, status, boottime())
+        if before.phase != status.phase:
+            left = "" if status.left is None else f", {status.left:.0f} s left"
+            log.info(
+                "%s is %s%s%s",
+                session.name,
+                status.phase,
+                left,
+                f" · {status.reason}" if status.reason else "",
+                extra={"host": session.name, "outage": status.outage},
+            )

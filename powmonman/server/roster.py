@@ -1,0 +1,92 @@
+"""What the server knows of each host: who is connected, what it does, what it has understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from powmonman.core.messages import Hello, Status
+from powmonman.core.power import PowerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass
+class Host:
+    """One host of the fleet.
+
+    Attributes:
+        since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
+        told: The id of the last state that it acknowledged.
+        left: Seconds until its shutdown as it said at `left_at`.
+    """
+
+    name: str
+    connected: bool = False
+    since: float | None = None
+    address: str = ""
+    told: str = ""
+    hello: Hello | None = None
+    status: Status = field(default_factory=lambda: Status(phase="unknown"))
+    left_at: float = 0.0
+    expired: bool = False
+
+
+class Roster:
+    """Every host that is expected or was ever connected, by name."""
+
+    def __init__(self, expected: Iterable[str] = ()) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.expected: frozenset[str] = frozenset()
+        self.expect(expected)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Replace the hosts that should be there; others are kept while they are connected."""
+        self.expected = frozenset(names)
+        self.hosts = {
+            name: self.hosts.get(name) or Host(name)
+            for name in sorted({n for n, h in self.hosts.items() if h.connected} | self.expected)
+        }
+
+    def arrived(self, name: str, address: str, hello: Hello, now: float, *, expired: bool) -> None:
+        """`name` is connected and has introduced itself."""
+        host = self.hosts.setdefault(name, Host(name))
+        host.connected, host.since, host.address = True, now, address
+        host.hello, host.expired, host.told = hello, expired, ""
+
+    def said(self, name: str, status: Status, now: float) -> None:
+        """`name` reported what it is about to do."""
+        host = self.hosts[name]
+        host.status, host.left_at = status, now
+
+    def left(self, name: str, now: float) -> None:
+        """`name` is no longer connected."""
+        host = self.hosts[name]
+        host.connected, host.since = False, now
+
+    def rows(self, now: float, state_id: str) -> list[dict[str, Any]]:
+        """Return one row a host for the report, all times in seconds before `now`."""
+        return [_row(host, now, state_id) for _, host in sorted(self.hosts.items())]
+
+
+def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
+    status, hello = host.status, host.hello
+    left = None if status.left is None else max(0.0, status.left - (now - host.left_at))
+    return {
+        "name": host.name,
+        "connected": host.connected,
+        "for": None if host.since is None else round(now - host.since, 1),
+        "address": host.address,
+        "phase": status.phase if host.since is not None else "never seen",
+        "power": status.power if host.connected else PowerState.UNKNOWN,
+        "left": None if left is None else round(left, 1),
+        "outage": status.outage,
+        "reason": status.reason,
+        "told": host.connected and host.told == state_id,
+        "after": hello.after if hello else None,
+        "dry_run": hello.dry_run if hello else False,
+        "version": hello.version if hello else "",
+        "boot_id": hello.boot_id if hello else "",
+        "certificate_expired": host.expired,
+    }

@@ -1,0 +1,194 @@
+"""`powmonman status`: the fleet as the server sees it, from the server's host or any client's.
+
+Exit codes are those of monitoring plugins: 0 all is well, 1 warning (power unknown, a host missing,
+a fault), 2 critical (on battery), 3 the server could not be asked.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from powmonman.config.loader import ConfigError, load
+from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.core.messages import LONGEST_LINE, Error, Message, Query, Report, decode, encode
+from powmonman.service.files import socket_address
+from powmonman.table import table
+
+if TYPE_CHECKING:
+    import argparse
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+LONGEST_REPORT = 256 * LONGEST_LINE
+TIMEOUT = 5.0
+DIRECTORY = Path("/etc/powmonman")
+
+
+class StatusError(Exception):
+    """The server could not be asked, and why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `powmonman status`."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="server.yml or client.yml")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the status; return its exit code."""
+    try:
+        report = fetch(args.config)
+    except (StatusError, ConfigError) as error:
+        print(error, file=sys.stderr)
+        return UNKNOWN
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print("\n".join(render(report)))
+    return verdict(report)[0]
+
+
+def fetch(config: Path | None = None) -> dict[str, Any]:
+    """Return the server's report.
+
+    Raises:
+        StatusError: Nobody answers.
+        ConfigError: The configuration that says whom to ask can't be read.
+    """
+    path = config or next(
+        (p for p in (DIRECTORY / "server.yml", DIRECTORY / "client.yml") if p.exists()), None
+    )
+    if path is None:
+        raise StatusError(f"neither server.yml nor client.yml in {DIRECTORY}: name one: --config")
+    if path.name.startswith("server"):
+        return _ask_locally(load(path, ServerConfig))
+    return _ask_remotely(load(path, ClientConfig))
+
+
+def _ask_locally(config: ServerConfig) -> dict[str, Any]:
+    path = Path(config.runtime_dir) / "server.sock"
+    try:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock,
+            socket_address(path) as address,
+        ):
+            sock.settimeout(TIMEOUT)
+            sock.connect(address)
+            sock.sendall(encode(Query()))
+            data = bytearray()
+            while (piece := sock.recv(65536)) and len(data) < LONGEST_REPORT:
+                data += piece
+    except PermissionError:
+        raise StatusError(f"{path}: permission denied: be root or in the group") from None
+    except OSError as error:
+        why = error.strerror or error
+        raise StatusError(f"{path}: {why}: is powmonman-server running?") from None
+    return _body(decode(bytes(data).rstrip(b"\n")))
+
+
+def _ask_remotely(config: ClientConfig) -> dict[str, Any]:
+    from powmonman.client.connector import candidates
+    from powmonman.client.link import Link, LinkError
+    from powmonman.net.tls import IdentityError, client_context
+
+    try:
+        context = client_context(Path(config.tls.identity))
+    except IdentityError as error:
+        raise StatusError(str(error)) from None
+    give_up = time.monotonic() + 2 * TIMEOUT
+    faults = []
+    for host, port in candidates(config, lambda: time.monotonic() > give_up):
+        try:
+            link = Link.open(context, host, port, longest_line=LONGEST_REPORT)
+            try:
+                return _body(link.ask(Query(), TIMEOUT))
+            finally:
+                link.close()
+        except LinkError as error:
+            faults.append(f"{host} port {port}: {error}")
+    raise StatusError("\n".join(faults) or "no server found on the LAN, and no address configured")
+
+
+def _body(message: Message) -> dict[str, Any]:
+    if isinstance(message, Report):
+        return message.body
+    raise StatusError(message.reason if isinstance(message, Error) else "no report in the answer")
+
+
+def verdict(report: dict[str, Any]) -> tuple[int, str]:
+    """Return the exit code for monitoring, and the reason in one line."""
+    upses, clients = report["upses"], report["clients"]
+    on_battery = [name for name, ups in upses.items() if ups["state"] == "on_battery"]
+    if on_battery:
+        return CRITICAL, f"on battery: {', '.join(on_battery)}"
+    unknown = [name for name, ups in upses.items() if ups["state"] == "unknown"]
+    missing = [host["name"] for host in clients if not host["connected"]]
+    reasons = [
+        *([f"power unknown: {', '.join(unknown)}"] if unknown else []),
+        *([f"not connected: {', '.join(missing)}"] if missing else []),
+        *report["faults"],
+    ]
+    if reasons:
+        return WARNING, " · ".join(reasons)
+    return OK, f"on mains, {len(clients)} hosts connected"
+
+
+def render(report: dict[str, Any]) -> list[str]:
+    """Return the lines that people read."""
+    code, why = verdict(report)
+    word = ("OK", "WARNING", "CRITICAL")[code]
+    head = f"{word} · fleet {report['fleet']} on {report['server']} · {why}"
+    return [head, "", *_upses(report), "", *_hosts(report)]
+
+
+def _upses(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            name,
+            ups["state"].replace("_", " "),
+            ups["outage"][:4] or "-",
+            duration(ups["age"]) if ups["outage"] else "-",
+            duration(ups["spent"]),
+            "-" if ups["charge"] is None else f"{ups['charge']:.0f} %",
+            ups["reason"] or "-",
+        )
+        for name, ups in report["upses"].items()
+    ]
+    return table(("UPS", "STATE", "OUTAGE", "FOR", "SPENT", "CHARGE", "REASON"), rows)
+
+
+def _hosts(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            host["name"],
+            "yes" if host["connected"] else "NO",
+            "-" if host["for"] is None else duration(host["for"]),
+            host["phase"] + (" (dry run)" if host["dry_run"] else ""),
+            "-" if host["left"] is None else duration(host["left"]),
+            duration(host["after"] or report["after"]),
+            "yes" if host["told"] else "no",
+            host["address"] or "-",
+        )
+        for host in report["clients"]
+    ]
+    if not rows:
+        return ["no host has connected yet"]
+    head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", "TOLD", "ADDRESS")
+    return table(head, rows)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h`."""
+    whole = round(seconds)
+    if whole < 180:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes < 180:
+        return f"{minutes} min"
+    if hours < 72:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"

@@ -1,0 +1,140 @@
+"""`powmonman verify`: would this host be protected? What the roll-out ends with, on every host.
+
+It asks the running daemon, not the network: the client's view in its runtime directory, the
+server's report on its own socket. The result is one JSON object, so that Ansible can name the
+fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from powmonman import __version__
+from powmonman.client.agent import VIEW
+from powmonman.client.shutdown import PATH, untrusted
+from powmonman.config.loader import ConfigError, load
+from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.net.tls import IdentityError, client_context, server_context
+from powmonman.service.clock import boottime
+from powmonman.service.files import read_json
+from powmonman.status import StatusError, fetch
+
+if TYPE_CHECKING:
+    import argparse
+
+Faults = Iterator[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `powmonman verify`."""
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="server.yml or client.yml"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="S", help="give the daemon S seconds (0)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print `{"ok", "faults", "facts"}`; return 0 if the host is protected."""
+    facts: dict[str, Any] = {"version": __version__}
+    end = time.monotonic() + args.wait
+    while True:
+        faults = list(_faults(args.config, facts))
+        if not faults or time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    print(json.dumps({"ok": not faults, "faults": faults, "facts": facts}, indent=2))
+    return 1 if faults else 0
+
+
+def _faults(path: Path, facts: dict[str, Any]) -> Faults:
+    try:
+        if path.name.startswith("server"):
+            yield from _server(path, load(path, ServerConfig), facts)
+        else:
+            yield from _client(path, load(path, ClientConfig), facts)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _server(path: Path, config: ServerConfig, facts: dict[str, Any]) -> Faults:
+    yield from _identity(config.tls.identity, server_context)
+    try:
+        report = fetch(path)
+    except StatusError as error:
+        yield str(error)
+        return
+    facts.update(version_running=report["version"], upses=report["upses"])
+    yield from report["faults"]
+    if report["version"] != __version__:
+        yield f"version {report['version']} is running, {__version__} is installed"
+    for name, ups in report["upses"].items():
+        if ups["state"] == "unknown":
+            yield f"UPS {name}: power unknown: {ups['reason']}"
+
+
+def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
+    yield from _identity(config.tls.identity, client_context)
+    yield from _commands(path, config)
+    view = read_json(Path(config.runtime_dir) / VIEW)
+    if view is None or not _alive(view.get("pid")):
+        yield "the client is not running"
+        return
+    facts.update({name: view.get(name) for name in ("server", "port", "phase", "power", "dry_run")})
+    if view.get("version") != __version__:
+        yield f"version {view.get('version')} is running, {__version__} is installed"
+    if view.get("reload_fault"):
+        yield f"the last reload was refused: {view['reload_fault']}"
+    if not view.get("connected"):
+        yield "not connected to the server"
+        return
+    if view.get("power") == "unknown":
+        yield f"connected, but the power is unknown: {view.get('reason')}"
+    age = boottime() - float(view.get("stamp") or 0.0)
+    if age > max(6.0, float(view.get("lease") or 15.0)):
+        yield f"the client's clock does not tick: its last word is {age:.0f} s old"
+
+
+def _identity(path: str, context: Callable[[Path], object]) -> Faults:
+    try:
+        context(Path(path))
+    except IdentityError as error:
+        yield str(error)
+        return
+    if Path(path).stat().st_mode & 0o007:
+        yield f"{path}: the private key is readable by everybody"
+
+
+def _commands(path: Path, config: ClientConfig) -> Faults:
+    """Every command must be there: it would be found missing at the worst time otherwise."""
+    for command in (*config.shutdown.commands, config.shutdown.final):
+        if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
+            yield f"shutdown command not found or not executable: {command.command[0]}"
+    if config.shutdown.via == "unit":
+        if reason := untrusted(path):
+            yield f"root would not run the commands: {reason}"
+        active = subprocess.run(
+            ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
+        )
+        if active.returncode != 0:
+            yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+
+
+def _alive(pid: Any) -> bool:
+    if type(pid) is not int:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
