@@ -2,7 +2,7 @@
 
 create     boot the hosts that the JSON object on standard input describes
 destroy    remove them (the same JSON object)
-check      say whether a lab can run here
+check      say what is missing for a lab to run here
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
             case ["destroy"]:
                 Fleet.described(sys.stdin.read()).destroy()
             case ["check"]:
-                print(f"podman {Engine.find().info['distribution']}")
+                Engine.find().check()
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CAP_SYS_RESOURCE = 24
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 class LabError(Exception):
@@ -44,6 +45,20 @@ class Engine:
                 "POWMONMAN_LAB_PODMAN."
             )
         return cls(binary)
+
+    def check(self) -> None:
+        """Look for what podman needs, before it fails halfway.
+
+        Raises:
+            LabError: Something is missing; the text says what installs it.
+        """
+        if self.runtime and shutil.which(self.runtime) is None:
+            raise LabError(f"no {self.runtime}, which cgroup v1 needs: sudo apt install runc")
+        if shutil.which("ssh-keygen") is None:
+            raise LabError("no ssh, which reaches the hosts: sudo apt install openssh-client")
+        # netavark says no more than "No such file or directory" without it.
+        if not self.rootless and shutil.which("iptables", path=SBIN) is None:
+            raise LabError("no iptables, which podman's networks need: sudo apt install iptables")
 
     @cached_property
     def info(self) -> dict[str, Any]:
