@@ -95,8 +95,7 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
         context.load_verify_locations(cadata=b"".join(anchors))
     except ssl.SSLError as error:
         raise IdentityError(
-            f"{identity}: a certificate after the first can't be read ({error.reason}): "
-            "issue the identity again"
+            f"{identity}: a certificate after the first can't be read: issue the identity again"
         ) from error
     if len(context.get_ca_certs()) != len(anchors):
         raise IdentityError(
@@ -153,7 +152,7 @@ def _key_fault(error: ssl.SSLError) -> str:
             "the private key does not belong to the first certificate: the order is key, this "
             "host's certificate, fleet CA"
         )
-    return f"key or certificate can't be read ({error.reason}): issue the identity again"
+    return "the key or a certificate can't be read: issue the identity again"
 
 
 class TlsPipe:
@@ -167,7 +166,16 @@ class TlsPipe:
         eof: The peer said that it sends nothing more.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_peer", "_shaken_bytes", "_tls", "eof", "handshaken")
+    __slots__ = (
+        "_incoming",
+        "_outgoing",
+        "_peer",
+        "_sealed",
+        "_shaken_bytes",
+        "_tls",
+        "eof",
+        "handshaken",
+    )
 
     def __init__(
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
@@ -177,6 +185,7 @@ class TlsPipe:
         self._outgoing = ssl.MemoryBIO()
         name = None if server_side else server_hostname or SERVER_NAME
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        self._sealed: list[bytes] = []
         self._peer: Peer | None = None
         self._shaken_bytes = 0
         self.handshaken = False
@@ -215,11 +224,14 @@ class TlsPipe:
             raise ssl.SSLError("the handshake is not over")
         view = memoryview(plain)
         while view:
-            view = view[self._tls.write(view) :]
+            view = view[self._tls.write(view[:_SLICE]) :]
+            self._sealed.append(self._outgoing.read())
 
     def outgoing(self) -> bytes:
         """Return and forget the bytes to put on the wire."""
-        return self._outgoing.read()
+        wire = b"".join(self._sealed) + self._outgoing.read()
+        self._sealed.clear()
+        return wire
 
     def close(self) -> None:
         """Tell the peer, in `outgoing()`, that nothing more comes."""
