@@ -25,7 +25,7 @@ from powmonman.net.locator import MAX_DATAGRAM, announced_port, probe
 from powmonman.net.udp import open_udp, send, send_to_neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 SAMPLE = 16  # candidates of one round
 _ROUND = 1.0  # seconds from one probe to the next
@@ -51,7 +51,7 @@ def search(
     timeout: float,
     interfaces: Sequence[str] = (),
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Candidate]:
+) -> Generator[Candidate, None, None]:
     """Look for `fleet`'s servers for `timeout` seconds; yield each candidate once.
 
     Looks on the named interfaces (none: all). Blocks between candidates, at most 16 a second, and
@@ -67,6 +67,7 @@ class _Search:
     def __init__(self, port: int, fleet: str, names: Sequence[str]) -> None:
         self._port, self._fleet, self._names = port, fleet, names
         self._offered: set[Candidate] = set()
+        self._hosts: set[str] = set()  # those of this round
         self._query = _random.getrandbits(16)
         # Probes come from a port of their own: several programs may listen on the fleet's port,
         # and an answer by unicast would reach only one of them.
@@ -91,6 +92,7 @@ class _Search:
                 # mDNS asks that repeated queries become rare: in rounds 0, 1, 3, 7, ...
                 self._ask(by_mdns=rounds & (rounds + 1) == 0)
                 rounds, left, due = rounds + 1, SAMPLE, now + _ROUND
+                self._hosts.clear()
             pause = min(due, start + timeout, now + _STOP_CHECK) - now
             if not left:
                 time.sleep(pause)
@@ -116,11 +118,12 @@ class _Search:
         heard: dict[str, list[Candidate]] = {}
         for sock in self._sockets:
             for candidate in self._read(sock):
-                if candidate not in self._offered:
+                if candidate not in self._offered and candidate.host not in self._hosts:
                     heard.setdefault(candidate.host, []).append(candidate)
         hosts = _random.sample(list(heard), min(most, len(heard)))
         chosen = [self._likeliest(heard[host]) for host in hosts]
         self._offered.update(chosen)
+        self._hosts.update(hosts)
         return chosen
 
     def _likeliest(self, candidates: list[Candidate]) -> Candidate:

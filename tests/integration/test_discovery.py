@@ -1,0 +1,332 @@
+"""Servers and clients that look for each other with real datagrams on the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import selectors
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from powmonman.net import discovery
+from powmonman.net.discovery import Announcer, Candidate, Interface, search
+from powmonman.net.locator import announcement, probe
+from powmonman.net.udp import open_udp, send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="127/8 has a broadcast on Linux")
+LOOPBACK = ("lo",)
+
+
+class Clock:
+    """Monotonic seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a UDP port that nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe_socket:
+        probe_socket.bind(("", 0))
+        return int(probe_socket.getsockname()[1])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Announcer], Announcer]]:
+    """Return a function that lets an announcer answer in the background."""
+    selector = selectors.DefaultSelector()
+    done = threading.Event()
+    announcers: list[Announcer] = []
+
+    def run() -> None:
+        while not done.is_set():
+            for key, _ in selector.select(0.05):
+                key.data(key.fileobj)
+
+    def add(announcer: Announcer) -> Announcer:
+        announcers.append(announcer)
+        for sock in announcer.sockets:
+            selector.register(sock, selectors.EVENT_READ, announcer.on_readable)
+        return announcer
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield add
+    done.set()
+    thread.join()
+    selector.close()
+    for announcer in announcers:
+        announcer.close()
+
+
+def found(port: int, fleet: str = "home", timeout: float = 0.3) -> set[Candidate]:
+    candidates = list(search(port, fleet, timeout, LOOPBACK))
+    assert len(candidates) == len(set(candidates))
+    return set(candidates)
+
+
+@contextlib.contextmanager
+def asking(port: int, question: bytes) -> Iterator[socket.socket]:
+    """Ask once, from a port of its own, and give the socket where the answers arrive."""
+    with open_udp(socket.AF_INET, 0) as sock:
+        send(sock, question, ("127.0.0.1", port))
+        yield sock
+
+
+def answers(sock: socket.socket) -> list[bytes]:
+    received = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            received.append(sock.recv(2048))
+    return received
+
+
+def test_a_probe_finds_the_server_at_once(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK))
+    started = time.monotonic()
+    assert next(search(port, "home", 5, LOOPBACK)) == Candidate("127.0.0.1", port)
+    assert time.monotonic() - started < 0.5
+
+
+def test_an_announcement_alone_is_enough(port: int) -> None:
+    """As where a firewall drops the answers to probes."""
+    announcer = Announcer(port, "home", LOOPBACK)
+    threading.Timer(0.3, announcer.announce).start()
+    assert next(search(port, "home", 5, LOOPBACK)) == Candidate("127.0.0.1", port)
+    announcer.close()
+
+
+def test_a_server_bound_to_one_address_is_found_there(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    serve(Announcer(port, "home", address="127.0.0.11"))
+    serve(Announcer(port, "home", LOOPBACK, address="127.0.0.12")).announce()
+    assert {Candidate("127.0.0.11", port), Candidate("127.0.0.12", port)} == found(port)
+
+
+@pytest.mark.parametrize("address", ["::1", "2001:db8::7", "192.0.2.200"])
+def test_a_server_bound_elsewhere_is_not_found_on_loopback(
+    serve: Callable[[Announcer], Announcer], port: int, address: str
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK, address=address)).announce()
+    assert found(port) == set()
+
+
+@pytest.mark.parametrize("address", ["", socket.inet_ntoa(bytes(4)), "::", "pi.lan"])
+def test_a_server_bound_to_all_addresses_is_found(
+    serve: Callable[[Announcer], Announcer], port: int, address: str
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK, address=address))
+    assert {Candidate("127.0.0.1", port)} == found(port)
+
+
+def test_fleets_on_one_port_do_not_see_each_other(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK, address="127.0.0.11"))
+    serve(Announcer(port, "lab", LOOPBACK, address="127.0.0.12"))
+    assert {Candidate("127.0.0.11", port)} == found(port, "home")
+    assert {Candidate("127.0.0.12", port)} == found(port, "lab")
+    assert found(port, "none") == set()
+
+
+def test_several_clients_on_one_machine_hear_the_same_announcement(port: int) -> None:
+    heard: list[set[Candidate]] = []
+    clients = [
+        threading.Thread(target=lambda: heard.append(found(port, timeout=1))) for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    time.sleep(0.4)
+    announcer = Announcer(port, "home", LOOPBACK)
+    announcer.announce()
+    for client in clients:
+        client.join()
+    announcer.close()
+    assert [{Candidate("127.0.0.1", port)}] * 4 == heard
+
+
+def test_a_search_ends_on_time_and_at_once_when_stopped(port: int) -> None:
+    started = time.monotonic()
+    assert found(port, timeout=0.4) == set()
+    assert 0.4 <= time.monotonic() - started < 0.8
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    started = time.monotonic()
+    assert list(search(port, "home", 60, LOOPBACK, stop.is_set)) == []
+    assert time.monotonic() - started < 0.6
+
+
+def test_a_port_that_another_program_keeps_is_no_reason_to_stop(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as keeper:
+        keeper.bind(("", port))
+        announcer = Announcer(port, "home", LOOPBACK, address="127.0.0.1")
+        announcer.announce()
+        assert announcer.sockets == []
+        assert f"no discovery on udp/{port}" in caplog.text
+        assert found(port) == set()
+
+
+def test_garbage_is_ignored_on_both_sides(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK))
+    garbage = (b"", b"\0" * 512, b"{}", b"[1]", b'{"powmonman":1}', b"\xff" * 2000, b"1" * 512)
+    with open_udp(socket.AF_INET, 0) as sock:
+        looking = search(port, "home", 2, LOOPBACK)
+        for datagram in garbage:
+            send(sock, datagram, ("127.255.255.255", port), index=1)
+        assert next(looking) == Candidate("127.0.0.1", port)
+        looking.close()
+        assert answers(sock) == []
+
+
+def test_a_probe_shorter_than_the_answer_gets_none(port: int) -> None:
+    announcer = Announcer(port, "home", LOOPBACK)
+    short = probe("home").replace(b" ", b"")
+    for question, expected in ((probe("home"), [announcement("home", port)]), (short, [])):
+        with asking(port, question) as sock:
+            announcer.on_readable(announcer.sockets[0])
+            assert expected == answers(sock)
+    announcer.close()
+
+
+def test_answers_are_limited_but_not_for_ever(port: int) -> None:
+    clock = Clock()
+    announcer = Announcer(port, "home", LOOPBACK, clock=clock)
+
+    def asked(times: int) -> int:
+        with open_udp(socket.AF_INET, 0) as sock:
+            for _ in range(times):
+                send(sock, probe("home"), ("127.0.0.1", port))
+            announcer.on_readable(announcer.sockets[0])
+            return len(answers(sock))
+
+    assert sum(asked(50) for _ in range(6)) == 100
+    clock.now += 0.5
+    assert asked(90) == 50
+    clock.now += 3600
+    assert asked(90) + asked(90) == 100
+    announcer.close()
+
+
+def test_only_the_named_interfaces_are_answered(port: int) -> None:
+    announcer = Announcer(port, "home", ["absent0"])
+    with asking(port, probe("home")) as sock:
+        announcer.on_readable(announcer.sockets[0])
+        assert answers(sock) == []
+    announcer.close()
+
+
+def forge(port: int, sources: Iterator[str], ports: Iterator[int], times: int) -> None:
+    with open_udp(socket.AF_INET, 0) as sock:
+        for source, forged in itertools.islice(zip(sources, ports, strict=False), times):
+            datagram = announcement("home", forged)
+            send(sock, datagram, ("127.255.255.255", port), index=1, source=source)
+
+
+def loopback_addresses() -> Iterator[str]:
+    return (f"127.1.{high}.{low}" for high in range(256) for low in range(1, 255))
+
+
+def test_a_flood_yields_a_bounded_sample(port: int) -> None:
+    looking = search(port, "home", 0.9, LOOPBACK)
+    threading.Timer(0.2, forge, (port, loopback_addresses(), itertools.repeat(port), 5000)).start()
+    assert len(list(looking)) == 16
+
+
+def test_a_flood_from_one_host_never_hides_the_server(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    """One host gets one candidate a round, however many ports it claims."""
+    serve(Announcer(port, "home", LOOPBACK))
+    stop = threading.Event()
+    ports = itertools.cycle(range(1, 65536))
+
+    def flood() -> None:
+        while not stop.wait(0.01):
+            forge(port, itertools.repeat("127.6.6.6"), ports, 100)
+
+    attacker = threading.Thread(target=flood)
+    attacker.start()
+    try:
+        candidates = found(port, timeout=0.9)
+        assert {"127.0.0.1", "127.6.6.6"} == {candidate.host for candidate in candidates}
+        assert len(candidates) == 2
+    finally:
+        stop.set()
+        attacker.join()
+
+
+def test_a_server_among_forty_forged_ones_is_found_within_three_rounds(
+    serve: Callable[[Announcer], Announcer], port: int
+) -> None:
+    serve(Announcer(port, "home", LOOPBACK))
+    forty = list(itertools.islice(loopback_addresses(), 40))
+    stop = threading.Event()
+
+    def flood() -> None:
+        while not stop.wait(0.02):
+            forge(port, iter(forty), itertools.repeat(port), 40)
+
+    attacker = threading.Thread(target=flood)
+    attacker.start()
+    try:
+        assert Candidate("127.0.0.1", port) in found(port, timeout=2.9)
+    finally:
+        stop.set()
+        attacker.join()
+
+
+def test_an_interface_that_fails_is_named_once_and_keeps_nobody_waiting(
+    port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    working = Interface("lo", 1, "127.0.0.1", "127.255.255.255")
+    failing = Interface("wlan0", 9999, "192.0.2.7", "192.0.2.255")
+    present = [failing, working]
+    monkeypatch.setattr(discovery, "interfaces", lambda: present)
+    announcer = Announcer(port, "home", ["wlan0", "lo", "absent0"])
+    with open_udp(socket.AF_INET, port) as listening:
+        for _ in range(3):
+            announcer.announce()
+        assert [announcement("home", port)] * 3 == answers(listening)
+    assert [it.split(":")[0] for it in caplog.messages] == [
+        "not announced on absent0",
+        "not announced on wlan0",
+    ]
+    caplog.clear()
+    present[0] = Interface("wlan0", 1, "127.0.0.2", "127.255.255.255")
+    announcer.announce()
+    announcer.close()
+    assert caplog.messages == ["announced on wlan0 again"]
+
+
+def test_another_system_falls_back_without_crashing(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    announcer = Announcer(port, "home", ["en0"])
+    announcer.announce()
+    with asking(port, probe("home")) as sock:
+        announcer.on_readable(announcer.sockets[0])
+        assert [announcement("home", port)] == answers(sock)
+    announcer.close()
+    assert list(search(port, "home", 0.1, ["en0"])) == []
