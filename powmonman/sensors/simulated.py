@@ -132,11 +132,13 @@ def render(
 def _contents(path: Path) -> tuple[_Stamp, bytes]:
     # Without O_NONBLOCK a FIFO of this name would block the server for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
-        return _stamp(status), file.read(MAX_BYTES + 1)
+        return _stamp(status), os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
