@@ -29,7 +29,7 @@ _REMEDIES = (
     ("mapping values are not allowed", "quote a text that holds ': ', or check the indentation"),
     ("expected <block end>", "check the indentation, and quote a text that begins with '['"),
     ("could not find expected ':'", "a key needs ': ' behind it"),
-    ("but found another document", "remove what begins with the second '---'"),
+    ("found another document", "remove what begins with the second '---'"),
 )
 
 
@@ -84,7 +84,7 @@ def compose(text: str, name: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise ConfigError([Fault(name, line, column, "", _explained(error))]) from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         # An escape beyond Unicode and a %YAML directive with a huge number end here.
         place = loader.get_mark()
         fault = Fault(name, place.line + 1, place.column + 1, "", f"not valid YAML: {error}")
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:
-    problem = " ".join((error.problem or "not valid YAML").split())
+    problem = " ".join((error.problem or "").removeprefix("but ").split())
     context = " ".join((error.context or "").split())
     if context and error.context_mark:
         context = f"{context} that begins on line {error.context_mark.line + 1}"

@@ -131,11 +131,11 @@ def _matching(
 
 NAME = _matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
-    "at most 63 of the letters a-z, digits, '_', '.' and '-', beginning with a letter or digit",
+    "up to 63 letters, digits, '_', '.' or '-', the first a letter or digit",
 )
 HOST_NAME = _matching(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}",
-    "a host's inventory name: letters a-z, digits, '_', '.' and '-'",
+    "a host's name: letters, digits, '_', '.' or '-'",
 )
 INTERFACE = _matching(r"[^\s/]{1,15}", "an interface's name, such as eth0")
 FINGERPRINT = _matching(

@@ -97,6 +97,8 @@ def _text(node: Node, expected: str) -> str:
     told = f"expected {expected}, found {found(node)}"
     if isinstance(node, ScalarNode) and kind(node) == "null":
         told += ": give a value, or leave the key out for its default"
+    elif not node.tag.startswith(_CORE):
+        told += ": remove it"
     elif isinstance(node, ScalarNode) and node.style is None:
         told += f': quote it to make it text: "{quoted(node.value)[1:-1]}"'
     raise ValueError(told)

@@ -1,0 +1,186 @@
+"""Keys that contradict each other, and what is only worth a warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from powmonman.config.loader import Loaded, parse
+from powmonman.config.schema import ClientConfig, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    FaultsOf = Callable[[str], list[str]]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param(
+            "upses:\n  rack:\n    confirm: 10\n    restore_confirm: 5\n",
+            "4:5: upses.rack.restore_confirm: is 5, but must be at least confirm (10): "
+            "flapping mains would look good",
+            id="mains return sooner than they are lost",
+        ),
+        pytest.param(
+            "upses:\n  rack:\n    confirm: 10\n",
+            "3:5: upses.rack.restore_confirm: is 5, but must be at least confirm (10): "
+            "flapping mains would look good",
+            id="the default of one contradicts the other",
+        ),
+        pytest.param(
+            "upses: {}\n",
+            "1:1: upses: name at least one UPS, or leave the key out",
+            id="no UPS at all",
+        ),
+        pytest.param(
+            "lease: 100\npolicy: {after: 60}\n",
+            "1:1: lease: is 100, but must be at most policy.after (60): a host cut off from the "
+            "server waits a lease before it acts alone",
+            id="a lease longer than the countdown",
+        ),
+        pytest.param(
+            "upses:\n  rack: {}\n  desk: {gpio: {pin: 4}}\n",
+            "3:17: upses.desk.gpio.pin: GPIO4 is already the pin of UPS 'rack'",
+            id="two UPSes on one pin",
+        ),
+        pytest.param(
+            "upses: {rack: {gpio: {active_low: true}}}\n",
+            "1:23: upses.rack.gpio.pull: with active_low, 'down' reads a cut wire as mains on: "
+            "write pull: up",
+            id="a pull that hides a cut wire",
+        ),
+    ],
+)
+def test_a_server_file_that_contradicts_itself(
+    server_faults: FaultsOf, text: str, fault: str
+) -> None:
+    assert [f"server.yml:{fault}"] == server_faults(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param(
+            "upses: [rack]\nmin_supplies: 2\n",
+            "2:1: min_supplies: is 2, but upses names only 1",
+            id="more supplies than there are",
+        ),
+        pytest.param(
+            "discovery: {enabled: false}\n",
+            "1:13: discovery.enabled: is false and servers is empty: this host could never find "
+            "the server",
+            id="no way to the server",
+        ),
+        pytest.param(
+            "shutdown: {final: {command: []}}\n",
+            "1:20: shutdown.final.command: names no program: write a list such as "
+            "[systemctl, poweroff]",
+            id="nothing that ends the host",
+        ),
+        pytest.param(
+            "shutdown:\n  commands:\n    - {command: [sync]}\n    - timeout: 5\n",
+            "4:7: shutdown.commands[1].command: names no program: write a list such as "
+            "[systemctl, poweroff]",
+            id="a command without a program",
+        ),
+        pytest.param(
+            "shutdown: {final: {command: ['']}}\n",
+            "1:20: shutdown.final.command: names no program: write a list such as "
+            "[systemctl, poweroff]",
+            id="a program without a name",
+        ),
+        pytest.param(
+            "shutdown: {final: {command: [/sbin/shutdown -h now]}}\n",
+            "1:30: shutdown.final.command[0]: holds spaces: write program and arguments as "
+            "separate entries of the list",
+            id="a whole line as the program",
+        ),
+    ],
+)
+def test_a_client_file_that_contradicts_itself(
+    client_faults: FaultsOf, text: str, fault: str
+) -> None:
+    assert [f"client.yml:{fault}"] == client_faults(text)
+
+
+def test_a_key_that_could_not_be_read_contradicts_nothing(server_faults: FaultsOf) -> None:
+    """One mistake is one fault: its default is not held against the other keys."""
+    text = "upses:\n  rack:\n    confirm: 10\n    restore_confrim: 20\n"
+    (fault,) = server_faults(text)
+    assert fault.endswith("unknown key (did you mean 'restore_confirm'?)")
+
+
+def test_a_faulty_section_does_not_hide_contradictions_elsewhere(client_faults: FaultsOf) -> None:
+    faults = client_faults("policy: {after: soon}\nupses: [a]\nmin_supplies: 2\n")
+    assert [fault.split(": ")[1] for fault in faults] == ["policy.after", "min_supplies"]
+
+
+def test_a_program_in_a_directory_with_spaces_is_fine(client_faults: FaultsOf) -> None:
+    assert client_faults("shutdown: {final: {command: [/opt/my app/halt, now]}}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "text", "warning"),
+    [
+        pytest.param(
+            ClientConfig,
+            "policy: {after: 20}\n",
+            "1:10: policy.after: is 20, but min_observe is 60: the shutdown comes after 60 s on "
+            "battery",
+            id="after is less than min_observe",
+        ),
+        pytest.param(
+            ClientConfig,
+            "shutdown: {final: {command: [sync, '&&', halt]}}\n",
+            "1:36: shutdown.final.command[1]: '&&' is given to the program as it is: no shell "
+            "reads the command",
+            id="a shell's word in a command",
+        ),
+        pytest.param(
+            ServerConfig,
+            "upses: {rack: {runtime: 300}}\n",
+            "1:16: upses.rack.runtime: is 300: hosts on this UPS that keep to the fleet's "
+            "policy.after (600) lose power before they shut down",
+            id="a battery that ends before the countdown",
+        ),
+        pytest.param(
+            ServerConfig,
+            "upses: {rack: {sensor: simulated}}\n",
+            "1:16: upses.rack.sensor: 'simulated' watches a file, not the mains: for drills",
+            id="a sensor that senses nothing",
+        ),
+        pytest.param(
+            ServerConfig,
+            "upses: {rack: {simulated: {file: /tmp/x}}}\n",
+            "1:16: upses.rack.simulated: has no effect: sensor is 'gpio'",
+            id="settings of another sensor",
+        ),
+        pytest.param(
+            ServerConfig,
+            "upses: {rack: {gpio: {pull: up}}}\n",
+            "1:23: upses.rack.gpio.pull: 'up' reads a cut wire as mains on: use a circuit that "
+            "drives the pin high, or one that is active_low",
+            id="a pull towards mains on",
+        ),
+        pytest.param(
+            ServerConfig,
+            "upses: {rack: {gpio: {pin: 3}}}\n",
+            "1:23: upses.rack.gpio.pin: the board itself pulls GPIO3 up, so that a cut wire reads "
+            "as mains on: choose another pin",
+            id="a pin that the board pulls up",
+        ),
+    ],
+)
+def test_what_may_be_meant_is_only_warned_of(
+    cls: type[ServerConfig | ClientConfig], text: str, warning: str
+) -> None:
+    loaded: Loaded[ServerConfig | ClientConfig] = parse(text, cls, "some.yml")
+    assert [f"some.yml:{warning}"] == [str(told) for told in loaded.warnings]
+
+
+@pytest.mark.parametrize("cls", [ServerConfig, ClientConfig])
+def test_the_defaults_agree_with_each_other(cls: type[ServerConfig | ClientConfig]) -> None:
+    assert parse("# nothing\n", cls).warnings == ()
