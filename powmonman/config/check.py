@@ -1,0 +1,107 @@
+"""`powmonman check-config`: every fault of the given files, or what each would put in force."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from powmonman.config import loader
+from powmonman.config.faults import ConfigError, Fault, printable, quoted
+from powmonman.config.scalars import shown
+from powmonman.config.schema import ClientConfig, Command, ServerConfig, Ups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GOOD, BAD = 0, 2
+
+_KINDS: dict[str, type[ServerConfig | ClientConfig]] = {
+    "server": ServerConfig,
+    "client": ClientConfig,
+}
+_BOLD, _RED, _YELLOW, _GREEN = "1", "31", "33", "32"
+
+
+def check_files(paths: Iterable[Path | str], kind: str | None = None) -> int:
+    """Check each file; faults and warnings go to stderr, a line for each good file to stdout.
+
+    Args:
+        paths: The files.
+        kind: "server" or "client"; by default the file's name tells.
+
+    Returns:
+        0 if all files are good, warnings or not; 2 if any has a fault.
+    """
+    results = [_check(Path(path), kind) for path in paths]
+    return GOOD if all(results) else BAD
+
+
+def _check(path: Path, kind: str | None) -> bool:
+    try:
+        loaded = loader.read(path, _KINDS[kind or _kind_of(path)])
+    except ConfigError as error:
+        for fault in error.faults:
+            _report(fault, "")
+        return False
+    for warning in loaded.warnings:
+        _report(warning, "warning")
+    config = loaded.config
+    told = _server(config) if isinstance(config, ServerConfig) else _client(config)
+    name = _painted(printable(str(path)), _BOLD, sys.stdout)
+    print(f"{name}: {_painted('ok', _GREEN, sys.stdout)} ({told})")
+    return True
+
+
+def _kind_of(path: Path) -> str:
+    """Return what kind of file this is by its name: `server.yml`, `client-nas.yml`."""
+    kinds = [kind for kind in _KINDS if kind in path.name.lower()]
+    if len(kinds) == 1:
+        return kinds[0]
+    message = "is this a server's or a client's file? Say --kind server or --kind client"
+    raise ConfigError([Fault(printable(str(path)), None, None, "", message)])
+
+
+def _server(config: ServerConfig) -> str:
+    watched = ", ".join(f"{name} {_sensed(ups)}" for name, ups in config.upses.items())
+    count = "1 UPS" if len(config.upses) == 1 else f"{len(config.upses)} UPSes"
+    after = shown(config.policy.after)
+    return f"{count}: {watched}; hosts shut down after {after} s on battery, if not told otherwise"
+
+
+def _sensed(ups: Ups) -> str:
+    return f"on GPIO{ups.gpio.pin}" if ups.sensor == "gpio" else "simulated"
+
+
+def _client(config: ClientConfig) -> str:
+    policy = config.policy
+    when = f"as the fleet's policy says, but at least {shown(policy.min_observe)} s on battery"
+    if policy.after is not None:
+        when = f"after {shown(max(policy.after, policy.min_observe))} s on battery"
+    commands = config.shutdown.commands
+    steps = [*(_run(command) for command in commands[:2]), _run(config.shutdown.final)]
+    if len(commands) > 2:
+        steps.insert(2, f"{len(commands) - 2} more")
+    what = "dry run, would shut down" if config.dry_run else "shuts down"
+    return f"{what} {when}: {', then '.join(steps)}"
+
+
+def _run(command: Command) -> str:
+    text = shlex.join(command.command)
+    return text if len(text) <= 40 and text.isprintable() else quoted(text)
+
+
+def _report(fault: Fault, label: str) -> None:
+    parts = [_painted(fault.place, _BOLD, sys.stderr)]
+    if label:
+        parts.append(_painted(label, _YELLOW, sys.stderr))
+    if fault.key:
+        parts.append(_painted(fault.key, _YELLOW if label else _RED, sys.stderr))
+    print(": ".join([*parts, fault.message]), file=sys.stderr)
+
+
+def _painted(text: str, colour: str, stream: TextIO) -> str:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
+    return text if plain else f"\x1b[{colour}m{text}\x1b[0m"
