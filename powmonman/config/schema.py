@@ -230,7 +230,8 @@ class ServerConfig:
     )
     lease: float = key(
         15.0,
-        "How long a pushed state stays fresh; it is repeated at a third of this.",
+        "How long a pushed state stays fresh; it is repeated at a third of this. "
+        "At most `policy.after`.",
         unit="s",
         minimum=0.3,
         maximum=300,
@@ -283,7 +284,9 @@ class HostPolicy:
 class Command:
     """One step of a shutdown."""
 
-    command: tuple[str, ...] = key((), "Program and arguments, as a list; no shell reads it.")
+    command: tuple[str, ...] = key(
+        (), "Program and arguments, as a list; no shell reads it. Never empty."
+    )
     timeout: float = key(
         60.0, "Time until the command is killed.", unit="s", minimum=0.1, maximum=86400
     )
@@ -345,7 +348,10 @@ class ClientConfig:
         distinct=True,
     )
     min_supplies: int = key(
-        1, "How many of them must be good for this host to run.", minimum=1, maximum=16
+        1,
+        "How many of them must be good for this host to run. At most as many as `upses` names.",
+        minimum=1,
+        maximum=16,
     )
     policy: HostPolicy = key(HostPolicy, "When this host shuts down.")
     shutdown: Shutdown = key(Shutdown, "How this host shuts down.")
