@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from powmonman.config.faults import KeyPath, dotted
@@ -126,4 +125,7 @@ def _plain(word: str) -> str:
 def _likeness(word: str, choice: str) -> float:
     if len(word) > _LONGEST:
         return 0.0
+    # Imported only where there is a mistake: it would stay in the memory of every daemon.
+    from difflib import SequenceMatcher
+
     return SequenceMatcher(None, _plain(word), _plain(choice)).ratio()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -224,6 +223,8 @@ def _as_list(node: Node, hint: Any, key: Key) -> str:
     """Say how to write a text as the list that was probably meant."""
     if hint is not str or kind(node) != "str" or not node.value or len(node.value) > 60:
         return ""
+    import shlex
+
     try:
         words = re.split(r"[,\s]+", node.value) if key.form else shlex.split(node.value)
     except ValueError:
