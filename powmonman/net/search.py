@@ -110,8 +110,9 @@ class _Search:
             for sock in self._probing:
                 send_to_neighbours(sock, question, self._port, interface)
             for sock in self._mdns if by_mdns and interface.address else ():
+                query, index = dnssd.query(self._query), interface.index
                 with contextlib.suppress(OSError):
-                    send(sock, dnssd.query(self._query), dnssd.GROUP, index=interface.index)
+                    send(sock, query, dnssd.GROUP, index=index, source=interface.address)
 
     def _sample(self, most: int) -> list[Candidate]:
         """Read what has come in, and choose among what is new: one candidate of a host."""

@@ -7,6 +7,7 @@ import itertools
 import logging
 import selectors
 import socket
+import struct
 import sys
 import threading
 import time
@@ -293,6 +294,41 @@ def test_a_server_among_forty_forged_ones_is_found_within_three_rounds(
     finally:
         stop.set()
         attacker.join()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"\x0afleet=home", {Candidate("127.0.0.1", 7001)}),
+        (b"\x09fleet=lab", set()),
+        (b"", {Candidate("127.0.0.1", 7001)}),
+    ],
+)
+def test_a_service_announced_by_avahi_is_found(
+    port: int, said: bytes, expected: set[Candidate]
+) -> None:
+    """A responder that does what Avahi was seen to do with a static service file."""
+    with open_udp(socket.AF_INET, 5353) as responder:
+        membership = socket.inet_aton("224.0.0.251") + struct.pack("4si", b"", 1)
+        responder.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        responder.settimeout(5)
+
+        def respond() -> None:
+            question, asker = responder.recvfrom(512)
+            service = question[12:-4]
+            name = b"\x04rack\xc0\x0c"
+            records = (
+                service + struct.pack("!HHIH", 12, 1, 10, len(name)) + name,
+                name + struct.pack("!HHIH3H", 33, 1, 10, 7, 0, 0, 7001) + b"\0",
+                name + struct.pack("!HHIH", 16, 1, 10, len(said)) + said,
+            )
+            header = question[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0)
+            responder.sendto(header + question[12:] + b"".join(records), asker)
+
+        thread = threading.Thread(target=respond)
+        thread.start()
+        assert expected == found(port)
+        thread.join()
 
 
 def test_an_interface_that_fails_is_named_once_and_keeps_nobody_waiting(
