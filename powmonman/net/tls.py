@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 SERVER_NAME = "powmonman-server"
 ALPN = "powmonman/1"
+CLIENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # and the name of a file
 
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
 _HANDSHAKE_LIMIT = 64 * 1024
 _SLICE = 4096  # a BIO keeps the size of the largest write it ever saw
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")  # a foreign CA may sign anything
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -263,7 +263,7 @@ class TlsPipe:
         certificate: dict[str, Any] = self._tls.getpeercert() or {}
         entries = certificate.get("subjectAltName", ())
         names: list[str] = [text for kind, text in entries if kind == "DNS"] or [""]
-        if self._tls.server_side and (SERVER_NAME in names or not _NAME.fullmatch(names[0])):
+        if self._tls.server_side and (SERVER_NAME in names or not CLIENT_NAME.fullmatch(names[0])):
             self.close()
             raise ssl.SSLCertVerificationError(f"not a client's certificate: {names!r:.200}")
         issuer = certificate.get("issuer")

@@ -1,0 +1,1 @@
+"""The fleet CA. Only the control node imports this; it needs the package `cryptography`."""
