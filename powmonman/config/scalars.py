@@ -147,8 +147,8 @@ def _number(node: Node, hint: type, key: Key) -> float:
 
 
 def _read_number(node: Node) -> float | None:
-    """Return what YAML takes for a number, without its base 60, which nobody means."""
-    if kind(node) not in {"int", "float"} or ":" in node.value:
+    """Return what YAML takes for a number, except in base 60, which nobody means."""
+    if kind(node) not in {"int", "float"}:
         return None
     text = node.value.replace("_", "").lower()
     if kind(node) == "int":

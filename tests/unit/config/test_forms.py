@@ -38,6 +38,12 @@ def test_what_is_no_address_is_refused_in_words(text: str) -> None:
         forms.server_address(text, 7444)
 
 
+@pytest.mark.parametrize("port", ["", "0", "65536", "9" * 5000, "x", "-1", "7_444"])
+def test_a_port_out_of_range_is_told_in_words(port: str) -> None:
+    with pytest.raises(ValueError, match=r"^the port must be a number from 1 to 65535$"):
+        forms.server_address(f"pi.lan:{port}", 7444)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -9,12 +9,15 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from powmonman.config import forms, relations
 from powmonman.config.loader import ConfigError, parse
 from powmonman.config.schema import ClientConfig, Key, ServerConfig, described
+
+# A busy machine is slow; that says nothing of the loader.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CLASSES = (ServerConfig, ClientConfig)
 
@@ -106,6 +109,7 @@ def misspellings(word: str) -> st.SearchStrategy[str]:
     )
 
 
+@patient
 @given(st.sampled_from(KEYS), st.data())
 def test_every_misspelt_key_is_reported_with_its_line_and_the_right_one(
     key: tuple[type, tuple[str, ...]], data: st.DataObject
@@ -121,6 +125,7 @@ def test_every_misspelt_key_is_reported_with_its_line_and_the_right_one(
     assert path[-1] in fault.message
 
 
+@patient
 @given(configurations())
 def test_a_configuration_written_and_read_again_is_the_same(config: Any) -> None:
     assert config == parse(yaml.safe_dump(_plain(asdict(config))), type(config)).config
@@ -159,6 +164,7 @@ _NESTED = st.recursive(
 )
 
 
+@patient
 @given(
     st.sampled_from(CLASSES),
     st.text()
@@ -177,6 +183,7 @@ def test_any_text_is_a_configuration_or_a_list_of_faults(cls: type, text: str) -
         assert isinstance(result, cls)
 
 
+@patient
 @given(configurations(), st.data())
 def test_a_good_file_with_one_byte_changed_is_read_or_refused(config: Any, data: Any) -> None:
     text = yaml.safe_dump(_plain(asdict(config)))

@@ -118,6 +118,18 @@ def test_a_faulty_section_does_not_hide_contradictions_elsewhere(client_faults: 
     assert [fault.split(": ")[1] for fault in faults] == ["policy.after", "min_supplies"]
 
 
+def test_what_is_exactly_at_its_limit_is_fine(
+    server_faults: FaultsOf, client_faults: FaultsOf
+) -> None:
+    assert server_faults("upses: {rack: {confirm: 5, restore_confirm: 5}}\n") == []
+    assert server_faults("lease: 60\npolicy: {after: 60}\n") == []
+    assert client_faults("upses: [a, b]\nmin_supplies: 2\n") == []
+    assert parse("policy: {after: 60, min_observe: 60}\n", ClientConfig).warnings == ()
+    assert parse("upses: {rack: {runtime: 601}}\n", ServerConfig).warnings == ()
+    (warning,) = parse("upses: {rack: {runtime: 600}}\n", ServerConfig).warnings
+    assert warning.key == "upses.rack.runtime"
+
+
 def test_a_program_in_a_directory_with_spaces_is_fine(client_faults: FaultsOf) -> None:
     assert client_faults("shutdown: {final: {command: [/opt/my app/halt, now]}}\n") == []
 
