@@ -134,7 +134,11 @@ class Signer:
 
     def owns(self, certificate: Certificate) -> bool:
         """Whether `certificate` is for this key."""
-        return certificate.x509.public_key() == self._key.public_key()
+        key = certificate.x509.public_key()
+        # By numbers: keys themselves compare only from cryptography 40 on.
+        return isinstance(key, ec.EllipticCurvePublicKey) and (
+            key.public_numbers() == self._key.public_key().public_numbers()
+        )
 
     def certificate(self) -> Certificate:
         """Return a new CA certificate for this key."""

@@ -19,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-
 from powmonman.net.tls import SERVER_NAME, TlsPipe, client_context, is_revoked, server_context
 from powmonman.pki import directory
 from powmonman.pki.authority import Authority, Changes
