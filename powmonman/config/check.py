@@ -90,7 +90,10 @@ def _client(config: ClientConfig) -> str:
 
 def _run(command: Command) -> str:
     text = shlex.join(command.command)
-    return text if len(text) <= 40 and text.isprintable() else quoted(text)
+    if len(text) <= 60 and text.isprintable():
+        return text
+    program = command.command[0].rpartition("/")[2]
+    return f"{program if program.isprintable() else quoted(program)} …"
 
 
 def _report(fault: Fault, label: str) -> None:

@@ -51,6 +51,18 @@ def test_a_good_client_file_is_told_in_a_line(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == (expected, "")
 
 
+def test_long_commands_are_told_by_their_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    final = f"[/usr/local/sbin/halt-all, {'x' * 60}]"
+    (tmp_path / "client.yml").write_text(
+        "shutdown:\n  commands: [{command: [a]}, {command: [b]}, {command: [c]}, {command: [d]}]\n"
+        f"  final: {{command: {final}}}\n"
+    )
+    assert check_files(["client.yml"]) == 0
+    assert capsys.readouterr().out.endswith(": a, then b, then 2 more, then halt-all …)\n")
+
+
 def test_a_warning_is_shown_and_the_file_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_files(["client-dry.yaml"]) == 0
     assert capsys.readouterr() == (
