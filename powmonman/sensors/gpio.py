@@ -11,6 +11,8 @@ the circuit: an outage. One that follows is held by nothing: a broken wire, *unk
 only where the circuit drives the pin while the mains are lost, and harms where it does not: every
 real outage would pass for a broken wire. So it is made only on a level of low, and never for
 `active_low`, whose usual circuit, an opto-isolator to ground, lets go of the pin in an outage.
+A wire once found broken stays *unknown* until the level is high, or a check, made anew every 5 s,
+finds it held.
 
 | mains on = | pull | a cut wire reads | wire check                                         |
 |------------|------|------------------|----------------------------------------------------|
@@ -44,6 +46,7 @@ SETTLE = 0.010
 SAMPLES = 5
 SPACING = 0.004
 
+CHECK_AGAIN = 5.0
 FIRST_RETRY = 1.0
 LAST_RETRY = 10.0
 
@@ -69,6 +72,8 @@ class GpioSensor:
         self._pin = InputPin(settings.pin)
         # The pull is turned during the wire check: nobody may read the level meanwhile.
         self._turned = asyncio.Lock()
+        self._loose = False
+        self._check_again_at = 0.0
         self._fault = ""
         self._retry_delay = 0.0
         self._retry_at = 0.0
@@ -109,7 +114,7 @@ class GpioSensor:
     async def read(self) -> Reading:
         """Return what the level says now."""
         async with self._turned:
-            return await self._attempt(self._observe)
+            return await self._attempt(self._look)
 
     async def verify(self) -> Reading:
         """Return what the level says, and unknown where the wire check finds nothing behind it."""
@@ -134,6 +139,7 @@ class GpioSensor:
 
     def _failed(self, error: Exception) -> Reading:
         self._pin.release()
+        self._loose = False
         self._retry_delay = min(max(FIRST_RETRY, 2 * self._retry_delay), LAST_RETRY)
         self._retry_at = self._clock() + self._retry_delay
         mend = remedies.remedy(error, self._where.bcm)
@@ -157,6 +163,15 @@ class GpioSensor:
             level = logging.WARNING if self._where.bcm <= 3 else logging.INFO
             _log.log(level, "GPIO%d %s", self._where.bcm, self._where.caution)
 
+    async def _look(self) -> Reading:
+        reading = await self._observe()
+        if reading.mains is not False:
+            self._loose = False
+        elif self._loose:
+            due = self._clock() >= self._check_again_at
+            return await self._check_wire() if due else self._broken_wire()
+        return reading
+
     async def _check_wire(self) -> Reading:
         reading = await self._observe()
         if reading.mains is not False or not self.checks_wire:
@@ -171,12 +186,15 @@ class GpioSensor:
             self._pin.release()
             raise
         reading = await self._observe()
-        if reading.mains is False and not held:
-            return unknown(
-                f"{self._where}: nothing drives it: a broken wire; or a circuit that never pulls "
-                "low, then set wire_check: false"
-            )
-        return reading
+        self._loose = reading.mains is False and not held
+        self._check_again_at = self._clock() + CHECK_AGAIN
+        return self._broken_wire() if self._loose else reading
+
+    def _broken_wire(self) -> Reading:
+        return unknown(
+            f"{self._where}: nothing drives it: a broken wire; or a circuit that never pulls low, "
+            "then set wire_check: false"
+        )
 
     async def _stays_low(self) -> bool:
         await asyncio.sleep(SETTLE)

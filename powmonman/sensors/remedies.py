@@ -25,20 +25,24 @@ _GROUP = (
     "then restart powmonman-server"
 )
 _DEVICE_POLICY = "the unit must allow it: DeviceAllow=char-gpiochip rw, DeviceAllow=/dev/gpiomem rw"
+_GONE = "the GPIO chip went away or its driver failed; see what the kernel says: dmesg | grep gpio"
 _FIFO = "lgpio needs a directory to write to: set LG_WD to one in the unit"
-_ELSE = "see what the kernel says: gpioinfo; dmesg | grep -i gpio"
+_ELSE = "see what the kernel says: gpioinfo; dmesg | grep gpio"
 
 _BY_TEXT = (
     ("soc peripheral base", _REPLACE),
     ("old-style revision", _ANCIENT),
     ("only be run on a raspberry pi", _FOREIGN),
     (".lgd-nfy", _FIFO),
+    (" ioctl", _GONE),
 )
 
 
 def describe(error: Exception) -> str:
     """Return the exception as one short line."""
-    text = " ".join(str(error).strip("'").split())
+    text = " ".join(str(error).split())
+    if text[:1] == text[-1:] == "'":
+        text = text[1:-1]
     return text or type(error).__name__
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from powmonman.config.schema import Gpio, Ups
 from powmonman.sensors import create, remedies
-from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.gpio import CHECK_AGAIN, LAST_RETRY, GpioSensor
 
 if TYPE_CHECKING:
     from powmonman.core.power import Reading
@@ -50,6 +50,34 @@ def test_the_closer_look_turns_the_pull_back(board: Any) -> None:
     board.wire(17, "cut")
     verify(sensor)
     assert board.pulls[17] == DOWN
+
+
+def test_a_broken_wire_stays_unknown_with_its_reason(board: Any, clock: Any) -> None:
+    sensor = GpioSensor(Gpio(pin=17), clock)
+    board.wire(17, "cut")
+    found = verify(sensor)
+    for _ in range(100):
+        clock.now += 0.25
+        assert read(sensor) == found
+
+
+def test_a_wire_mended_on_good_mains_reads_on_at_once(board: Any, clock: Any) -> None:
+    sensor = GpioSensor(Gpio(pin=17), clock)
+    board.wire(17, "cut")
+    verify(sensor)
+    board.wire(17, "high")
+    assert read(sensor).mains is True
+    board.wire(17, "low")
+    assert read(sensor).mains is False
+
+
+def test_a_wire_mended_in_an_outage_reads_off_within_5_s(board: Any, clock: Any) -> None:
+    sensor = GpioSensor(Gpio(pin=17), clock)
+    board.wire(17, "cut")
+    verify(sensor)
+    board.wire(17, "low")
+    assert read(sensor).mains is None
+    clock.now += CHECK_AGAIN
     assert read(sensor).mains is False
 
 
@@ -72,16 +100,17 @@ def test_nobody_reads_the_level_while_the_pull_is_turned(board: Any) -> None:
     """With the pull-up a cut wire would read as mains on."""
     sensor = GpioSensor(Gpio(pin=17))
     board.wire(17, "cut")
+    read(sensor)
 
-    async def both() -> list[bool | None]:
+    async def both() -> Reading:
         look = asyncio.ensure_future(sensor.verify())
-        told = []
-        while not look.done():
-            told.append((await sensor.read()).mains)
-            await asyncio.sleep(0.001)
-        return told
+        await turned(board)
+        reading = await sensor.read()
+        assert look.done()
+        return reading
 
-    assert set(asyncio.run(both())) == {False}
+    assert asyncio.run(both()).mains is None
+    assert board.pulls[17] == DOWN
 
 
 def test_mains_that_return_during_the_closer_look_are_on(board: Any) -> None:

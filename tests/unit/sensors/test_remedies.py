@@ -34,6 +34,7 @@ def missing(name: str) -> ImportError:
             "apt install python3-rpi.gpio",
         ),
         (FileNotFoundError(2, "No such file or directory", ".lgd-nfy-3"), "set LG_WD"),
+        (RuntimeError("'bad lineinfo IOCTL'"), "the GPIO chip went away"),
         (RuntimeError("'GPIO busy'"), "gpioinfo names it"),
     ],
 )
@@ -81,6 +82,7 @@ def test_what_nobody_foresaw_has_a_next_step_too(tmp_path: Path) -> None:
     [
         (Exception("'GPIO busy'"), "GPIO busy"),
         (RuntimeError("No access to /dev/mem.\n Try root!"), "No access to /dev/mem. Try root!"),
+        (missing("RPi"), "No module named 'RPi'"),
         (KeyError(), "KeyError"),
     ],
 )
