@@ -99,7 +99,8 @@ class Announcer:
 
     def on_readable(self, sock: socket.socket) -> None:
         """Answer the probes that wait on `sock`, a bounded number; the rest is ignored."""
-        allowed = {it.index for it in interfaces() if it.is_among(self._names)}
+        listed = interfaces() if self._names else []
+        allowed = {it.index for it in listed if it.is_among(self._names)}
         for _ in range(_READS):
             try:
                 datagram, control, _flags, sender = sock.recvmsg(MAX_DATAGRAM + 1, 64)

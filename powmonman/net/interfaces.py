@@ -119,7 +119,7 @@ def _ipv4_addresses(query: socket.socket) -> dict[str, list[str]]:
 def _ipv6_names() -> set[str]:
     """Return the interfaces that have a link-local IPv6 address."""
     try:
-        lines = Path("/proc/net/if_inet6").read_text("ascii", errors="replace").splitlines()
+        lines = Path("/proc/self/net/if_inet6").read_text("ascii", errors="replace").splitlines()
     except OSError:
         return set()
     return {line.split()[5] for line in lines if line.startswith("fe80")}

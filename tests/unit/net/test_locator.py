@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powmonman.net.locator import MAX_DATAGRAM, announced_port, announcement, asks_for, probe
 
+patient = settings(deadline=None)  # the machine may be busy
 FLEETS = st.from_regex(r"[A-Za-z0-9][\w.-]{0,62}", fullmatch=True)
 PORTS = st.integers(1, 65535)
 
 
+@patient
 @given(FLEETS, PORTS)
 def test_an_answer_is_never_longer_than_the_probe(fleet: str, port: int) -> None:
     assert len(announcement(fleet, port)) <= len(probe(fleet)) <= MAX_DATAGRAM
 
 
+@patient
 @given(FLEETS, PORTS)
 def test_each_fleet_understands_its_own(fleet: str, port: int) -> None:
     assert announced_port(announcement(fleet, port), fleet) == port
     assert asks_for(probe(fleet), fleet)
 
 
+@patient
 @given(FLEETS, FLEETS, PORTS)
 def test_another_fleet_is_not_heard(fleet: str, other: str, port: int) -> None:
     same = fleet == other
@@ -32,12 +36,14 @@ def test_another_fleet_is_not_heard(fleet: str, other: str, port: int) -> None:
     assert same == asks_for(probe(other), fleet)
 
 
+@patient
 @given(FLEETS)
 def test_a_probe_is_no_announcement_nor_the_reverse(fleet: str) -> None:
     assert announced_port(probe(fleet), fleet) is None
     assert not asks_for(announcement(fleet, 7444), fleet)
 
 
+@patient
 @given(st.binary(max_size=600))
 def test_garbage_says_nothing(garbage: bytes) -> None:
     assert announced_port(garbage, "home") is None
@@ -51,6 +57,7 @@ JSON = st.recursive(
 )
 
 
+@patient
 @given(
     st.dictionaries(
         st.sampled_from(["powmonman", "kind", "fleet", "port"]),
