@@ -175,5 +175,7 @@ def _received(sock: socket.socket) -> bytes:
 
 
 def _tls_fault(error: ssl.SSLError) -> str:
-    text = printable(str(getattr(error, "verify_message", "") or error.reason or error))
+    # Only errors that OpenSSL itself raised have a reason.
+    reason = getattr(error, "verify_message", "") or getattr(error, "reason", None)
+    text = printable(str(reason or error.args[-1]))
     return f"TLS: {text.lower().replace('_', ' ')}"

@@ -106,13 +106,16 @@ class Hub:
         room = self.limits.connections - len(self._speakers)
         if len(self._strangers) > min(max(room, 1), max(8, self.limits.connections // 2)):
             oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
             self.refused(oldest, "too many connections")
             oldest.abort()
 
     def closed(self, session: Session) -> None:
         """Forget a connection that has ended."""
         self._strangers.pop(session, None)
-        self._untold.discard(session)
+        if session in self._untold:
+            self._untold.discard(session)
+            self._pushed_to -= 1
         if self._speakers.get(session.name) is session:
             del self._speakers[session.name]
             self.roster.left(session.name, boottime())
@@ -128,7 +131,13 @@ class Hub:
 
     def _shake_some(self) -> None:
         for _ in range(min(self.limits.handshakes, len(self._shaking))):
-            self._shaking.popleft().shake()
+            session = self._shaking.popleft()
+            try:
+                session.shake()
+            except Exception:
+                # One that can't be dealt with must not keep the next ones waiting for ever.
+                log.exception("%s: handshake given up", session.where)
+                session.abort()
         self._shake_due = bool(self._shaking)
         if self._shake_due:
             asyncio.get_running_loop().call_soon(self._shake_some)

@@ -104,7 +104,7 @@ class Session(asyncio.Protocol):
             plain = self._pipe.receive(data)
         except ssl.SSLError as error:
             self._flush()
-            self._refuse(f"TLS: {printable(str(error.reason or error))}")
+            self._refuse(_tls_fault(error))
             return
         self._flush()
         if self.peer is None and self._pipe.handshaken:
@@ -175,7 +175,7 @@ class Session(asyncio.Protocol):
         try:
             self._pipe.send(line)
         except ssl.SSLError as error:
-            self._refuse(f"TLS: {error.reason or error}")
+            self._refuse(_tls_fault(error))
             return
         self._flush()
 
@@ -206,3 +206,8 @@ class Session(asyncio.Protocol):
         """Hang up at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _tls_fault(error: ssl.SSLError) -> str:
+    # Only errors that OpenSSL itself raised have a reason.
+    return f"TLS: {printable(str(getattr(error, 'reason', None) or error.args[-1]))}"

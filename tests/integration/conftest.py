@@ -1,0 +1,58 @@
+"""Every test here gets a fleet of its own; nothing of it is left running."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .authority import Authority
+from .fleet import Fleet
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the CA that all fleets of this run share."""
+    return Authority(tmp_path_factory.mktemp("fleet-ca"))
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the CA of somebody else's fleet, with the same names in it."""
+    return Authority(tmp_path_factory.mktemp("other-ca"))
+
+
+@pytest.fixture(scope="module")
+def new_fleet(
+    authority: Authority, stranger: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Fleet]]:
+    """Make fleets that last as long as the tests of one file; their logs are shown on failure."""
+    made: list[Fleet] = []
+
+    def make() -> Fleet:
+        made.append(Fleet(tmp_path_factory.mktemp("fleet"), authority, stranger))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        print(fleet.logs())
+        fleet.close()
+
+
+@pytest.fixture(scope="module")
+def stage(request: pytest.FixtureRequest, new_fleet: Callable[[], Fleet]) -> Iterator[Stage]:
+    """Play the tests of this file that are marked `together`, at the same time."""
+    chosen = [
+        item.function.play
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and item.module is request.module
+        and hasattr(item.function, "play")
+    ]
+    stage = Stage(chosen, new_fleet)
+    yield stage
+    stage.close()

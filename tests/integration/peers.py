@@ -1,0 +1,158 @@
+"""Peers that don't keep to the rules: callers of the server, and servers that are none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from powmonman.core.messages import Hello, encode
+from powmonman.net.tls import TlsPipe, client_context, server_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HELLO = encode(Hello(nonce=1, version="odd"))
+TIMEOUT = 10.0
+
+
+class Caller:
+    """Somebody with a certificate who says what he likes to a server."""
+
+    def __init__(self, identity: Path, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        self._pipe = TlsPipe(client_context(identity), server_side=False)
+        self._heard = b""
+        self.closed = False
+        try:
+            while not self._pipe.handshaken:
+                self._socket.sendall(self._pipe.outgoing())
+                self._receive()
+            self._socket.sendall(self._pipe.outgoing())
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def says(self, data: bytes) -> None:
+        """Send `data` within the session; a server that hangs up meanwhile is no fault."""
+        self._pipe.send(data)
+        with contextlib.suppress(OSError):
+            self._socket.sendall(self._pipe.outgoing())
+
+    def hears(self) -> dict[str, Any]:
+        """Return the next message; empty when the server has hung up."""
+        while b"\n" not in self._heard and not self.closed:
+            self._receive()
+        line, _, self._heard = self._heard.partition(b"\n")
+        return dict(json.loads(line)) if line else {}
+
+    def hears_the_end(self) -> str:
+        """Read until the server hangs up; return the reason that it gave."""
+        reason = ""
+        while message := self.hears():
+            reason = message.get("reason", "") if message["type"] == "error" else reason
+        return reason
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def _receive(self) -> None:
+        """Take what comes; a refusal in TLS or TCP ends the call."""
+        try:
+            data = self._socket.recv(65536)
+            self._heard += self._pipe.receive(data)
+        except (ssl.SSLError, ConnectionError):
+            data = b""
+        if not data:
+            self.closed = True
+            if not self._pipe.handshaken:
+                raise ConnectionError("no handshake")
+
+
+class FalseServer:
+    """A server with a certificate that is not the server's; tells everybody of an old outage."""
+
+    def __init__(self, identity: Path, port: int) -> None:
+        self._context = server_context(identity)
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        self.calls = 0
+        self.heard = b""
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.calls += 1
+                with connection, contextlib.suppress(OSError, ssl.SSLError):
+                    connection.settimeout(TIMEOUT)
+                    self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        pipe = TlsPipe(self._context, server_side=True)
+        sequence = 0
+        while True:
+            data = connection.recv(65536)
+            try:
+                self.heard += pipe.receive(data)
+            finally:
+                connection.sendall(pipe.outgoing())
+            if not data:
+                return
+            if pipe.handshaken:
+                sequence += 1
+                pipe.send(_outage(sequence))
+                connection.sendall(pipe.outgoing())
+
+    def close(self) -> None:
+        """Stop listening."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(TIMEOUT)
+
+
+def _outage(sequence: int) -> bytes:
+    ups = {"state": "on_battery", "outage": "f" * 32, "age": 1000.0, "spent": 1000.0}
+    policy = {"after": 1.0, "refill_ratio": 10.0}
+    state = {"type": "state", "id": "e" * 32, "lease": 1.0, "policy": policy, "upses": {"ups": ups}}
+    return json.dumps({**state, "seq": sequence, "echo": 1}).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def half_open(port: int, count: int, first: bytes = b"") -> Iterator[list[socket.socket]]:
+    """Open connections that say `first` and nothing more."""
+    with contextlib.ExitStack() as opened:
+        sockets = []
+        for _ in range(count):
+            sockets.append(socket.create_connection(("127.0.0.1", port), TIMEOUT))
+            opened.enter_context(sockets[-1])
+            sockets[-1].sendall(first)
+        yield sockets
+
+
+def dropped(sock: socket.socket, within: float) -> bool:
+    """Whether the server hangs up on `sock` in time."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        sock.settimeout(max(0.01, end - time.monotonic()))
+        try:
+            if not sock.recv(65536):
+                return True
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+    return False

@@ -1,0 +1,206 @@
+"""Whoever misbehaves on the server's port is thrown out, and nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from powmonman.core.messages import Ping, State, encode
+from powmonman.core.messages import Policy as FleetPolicy
+from powmonman.net.tls import TlsPipe, client_context
+from powmonman.service.clock import boottime
+
+from .daemon import wait_for
+from .fleet import CONFIRM
+from .peers import HELLO, Caller, dropped, half_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .daemon import Daemon
+    from .fleet import Fleet
+
+HANDSHAKE_TIMEOUT = 3.0
+
+
+@dataclass
+class Site:
+    """A running server with two honest hosts."""
+
+    fleet: Fleet
+    server: Daemon
+    nas: Daemon
+    db: Daemon
+
+    def call(self, host: str) -> Caller:
+        return Caller(self.fleet.authority.client(host), self.fleet.port)
+
+    def time_to_tell(self) -> float:
+        """Pull the plug; return how long it took until both hosts had understood."""
+        began = self.fleet.mains("off")
+        try:
+            self.nas.says_again("on battery · outage")
+            wait_for("two told", self.told_two)
+            return boottime() - began - CONFIRM
+        finally:
+            self.fleet.mains("on")
+            self.nas.says_again("mains are back")
+
+    def told_two(self) -> bool:
+        rows = (self.fleet.row(self.server, name) for name in ("nas", "db"))
+        return all(row["told"] for row in rows)
+
+
+@pytest.fixture(scope="module")
+def running(new_fleet: Callable[[], Fleet]) -> Site:
+    fleet = new_fleet()
+    server = fleet.server(limits__handshake_timeout=HANDSHAKE_TIMEOUT, policy__after=600)
+    nas, db = fleet.client("nas"), fleet.client("db")
+    fleet.up(server, nas, db)
+    return Site(fleet, server, nas, db)
+
+
+@pytest.fixture
+def site(running: Site) -> Iterator[Site]:
+    """The site of this file; whatever a test did to it, the honest hosts stayed connected."""
+    before = [running.fleet.row(running.server, name)["for"] for name in ("nas", "db")]
+    yield running
+    rows = [running.fleet.row(running.server, name) for name in ("nas", "db")]
+    assert all(row["connected"] and row["told"] for row in rows)
+    assert all(row["for"] >= earlier for row, earlier in zip(rows, before, strict=True))
+
+
+STATE = encode(State("x", 1.0, FleetPolicy(), {}))
+MISBEHAVIOUR = {
+    "no message": (b"What is this?\n", "no JSON: Expecting value"),
+    "no object": (b"[1,2,3]\n", "no JSON object"),
+    "unknown type": (b'{"type":"shutdown"}\n', "unknown message type"),
+    "no type": (b"{}\n", "unknown message type"),
+    "deep nesting": (b"[" * 50_000 + b"\n", "no JSON"),
+    "wrong field": (b'{"type":"ack","seq":"1","nonce":1}\n', "seq is not of type int"),
+    "too long": (b"x" * 70_000, "a line is longer than 65536 bytes"),
+    "hello twice": (HELLO, "Hello is not for a client to say here"),
+    "a state": (STATE, "State is not for a client to say here"),
+    "a flood": (encode(Ping(1)) * 200, "more than 50 messages a second"),
+}
+
+
+@pytest.mark.parametrize("kind", MISBEHAVIOUR)
+def test_a_host_that_misbehaves_is_told_why_and_thrown_out(site: Site, kind: str) -> None:
+    words, reason = MISBEHAVIOUR[kind]
+    with site.call("web") as caller:
+        caller.says(HELLO)
+        assert caller.hears()["type"] == "state"
+        caller.says(words)
+        assert reason in caller.hears_the_end()
+    site.server.says(f"refused web at 127.0.0.1: {reason}")
+
+
+def test_the_first_word_must_be_hello_or_query(site: Site) -> None:
+    with site.call("web") as caller:
+        caller.says(encode(Ping(1)))
+        assert caller.hears_the_end() == "the first message must be hello or query"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"GET / HTTP/1.1\r\nHost: pi\r\n\r\n", b'{"type":"hello","nonce":1}\n', os.urandom(4096)],
+    ids=["http", "plain hello", "random bytes"],
+)
+def test_whoever_does_not_speak_tls_is_thrown_out(site: Site, words: bytes) -> None:
+    before = len(site.server.said("refused a stranger at 127.0.0.1: TLS: "))
+    with socket.create_connection(("127.0.0.1", site.fleet.port)) as sock:
+        sock.sendall(words)
+        assert dropped(sock, within=2)
+    assert before + 1 == len(site.server.said("refused a stranger at 127.0.0.1: TLS: "))
+
+
+def test_an_endless_handshake_is_thrown_out(site: Site) -> None:
+    """A greeting that claims to be 128 KiB long, in proper records."""
+    body = b"\x01\x01\xff\x00" + bytes(0x1FF00)
+    records = (body[at : at + 16000] for at in range(0, len(body), 16000))
+    stream = b"".join(b"\x16\x03\x01" + len(it).to_bytes(2) + it for it in records)
+    with socket.create_connection(("127.0.0.1", site.fleet.port)) as sock:
+        sock.sendall(stream)
+        assert dropped(sock, within=2)
+    site.server.says("refused a stranger at 127.0.0.1: TLS: .*longer than any honest one")
+    with site.call("web") as caller:
+        caller.says(HELLO)
+        assert caller.hears()["type"] == "state"
+
+
+def test_a_certificate_of_another_fleet_is_refused(site: Site) -> None:
+    """This stranger even trusts our server."""
+    theirs = site.fleet.stranger.client("nas").read_text("ascii")
+    leaf = theirs[: theirs.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+    identity = site.fleet.path("mixed.pem")
+    identity.write_text(leaf + site.fleet.authority.ca.read_text("ascii"), encoding="ascii")
+    with Caller(identity, site.fleet.port) as caller:
+        caller.says(HELLO)
+        assert caller.hears() == {}
+    site.server.says("refused a stranger at 127.0.0.1: TLS: CERTIFICATE_VERIFY_FAILED")
+
+
+@pytest.mark.parametrize("serves", [True, False], ids=["as issued", "forged for clients"])
+def test_a_servers_certificate_is_refused_as_a_clients(site: Site, *, serves: bool) -> None:
+    authority = site.fleet.authority
+    identity = authority.server if serves else authority.forge("powmonman-server", serves=False)
+    with Caller(identity, site.fleet.port) as caller:
+        caller.says(HELLO)
+        assert caller.hears() == {}
+    site.server.says("refused a stranger at 127.0.0.1: TLS: ")
+    assert "powmonman-server" not in str(site.fleet.report(site.server)["clients"])
+
+
+def test_a_host_that_never_answers_is_dropped_after_a_lease(site: Site) -> None:
+    with site.call("web") as caller:
+        caller.says(HELLO)
+        assert site.time_to_tell() < 1.5
+        assert re.search("for [23] s: dropped", site.server.says("web said nothing"))
+
+
+def test_half_open_connections_delay_neither_a_push_nor_a_new_host(site: Site) -> None:
+    """200 callers who say nothing, and 100 who stop in the middle of a handshake."""
+    started = TlsPipe(client_context(site.fleet.authority.client("lab")), server_side=False)
+    hello = started.outgoing()
+    port = site.fleet.port
+    with half_open(port, 200) as silent, half_open(port, 100, hello[: len(hello) // 2]) as slow:
+        began = time.monotonic()
+        with site.call("web") as caller:
+            caller.says(HELLO)
+            assert caller.hears()["type"] == "state"
+        assert time.monotonic() - began < 1
+        assert site.time_to_tell() < 1.5
+        began = time.monotonic()
+        assert all(dropped(sock, HANDSHAKE_TIMEOUT + 4) for sock in [*silent, *slow])
+        assert time.monotonic() - began < HANDSHAKE_TIMEOUT + 4
+    assert site.server.said("refused a stranger .*: no handshake and hello in time")
+
+
+def test_of_two_clients_with_one_name_the_newer_counts(site: Site) -> None:
+    with site.call("web") as first, site.call("web") as second:
+        first.says(HELLO)
+        assert first.hears()["type"] == "state"
+        second.says(HELLO)
+        assert second.hears()["type"] == "state"
+        assert first.hears_the_end() == ""
+        assert site.fleet.row(site.server, "web")["connected"]
+
+
+def test_a_revoked_certificate_is_thrown_out_on_reload_and_not_let_in_again(site: Site) -> None:
+    with site.call("web") as caller:
+        caller.says(HELLO)
+        assert caller.hears()["type"] == "state"
+        site.server.configure(tls__revoked=[site.fleet.authority.fingerprint("web")])
+        site.server.reload()
+        assert caller.hears_the_end() == "the certificate of web is revoked"
+    with site.call("web") as again:
+        again.says(HELLO)
+        assert again.hears_the_end() == "the certificate of web is revoked"
+    assert not site.fleet.row(site.server, "web")["connected"]
