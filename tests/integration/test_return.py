@@ -1,0 +1,74 @@
+"""The mains return in time: nobody goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .daemon import sleep_until
+from .stage import together
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
+
+@together
+def test_a_blip_shorter_than_the_debounce_is_not_even_mentioned(fleet: Fleet) -> None:
+    server = fleet.server(upses__ups__confirm=1, upses__ups__restore_confirm=1)
+    nas = fleet.client("nas")
+    fleet.up(server, nas)
+    nas.says("on mains")
+    for _ in range(2):
+        fleet.mains("off")
+        time.sleep(0.5)
+        fleet.mains("on")
+        time.sleep(0.3)
+    time.sleep(1)
+    assert server.said("on battery") == []
+    assert nas.said("on battery · outage") == []
+    assert fleet.row(server, "nas")["phase"] == "idle"
+
+
+@together
+def test_an_outage_shorter_than_the_deadline_powers_nothing_off(fleet: Fleet) -> None:
+    server, nas = fleet.server(policy__after=3), fleet.client("nas")
+    fleet.up(server, nas)
+    lost_at = fleet.mains("off")
+    nas.says("on battery · outage")
+    fleet.mains("on")
+    nas.says("mains are back")
+    sleep_until(lost_at + 4)
+    assert fleet.history == []
+    assert {key: fleet.row(server, "nas")[key] for key in ("phase", "left", "power")} == {
+        "phase": "idle",
+        "left": None,
+        "power": "on_mains",
+    }
+
+
+@together
+def test_a_return_one_moment_before_the_deadline_cancels(fleet: Fleet) -> None:
+    """Half a second, of which the debounce alone takes 0.3: the last moment that can count."""
+    server, nas = fleet.server(policy__after=3), fleet.client("nas")
+    fleet.up(server, nas)
+    lost_at = fleet.mains("off")
+    sleep_until(lost_at + 2.5)
+    fleet.mains("on")
+    assert nas.says("mains are back .* cancelled with [01] s left")
+    sleep_until(lost_at + 4.5)
+    assert fleet.history == []
+    assert nas.said("shutting down") == []
+
+
+@together
+def test_what_one_outage_has_spent_is_missing_in_the_next(fleet: Fleet) -> None:
+    """3 s of 4 are spent; after a short return the second outage leaves only the rest."""
+    server, nas = fleet.server(policy__after=4), fleet.client("nas")
+    fleet.up(server, nas)
+    lost_at = fleet.mains("off")
+    sleep_until(lost_at + 3)
+    fleet.mains("on")
+    nas.says("mains are back")
+    second = fleet.mains("off")
+    assert 0.9 < fleet.down("nas") - second < 3
+    assert len(nas.said("on battery · outage")) == 2
