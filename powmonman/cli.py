@@ -79,6 +79,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
             metavar="FILE",
             help=f"configuration ({DIRECTORY / f'{kind}.yml'})",
         )
+        if name == "run-shutdown":
+            one.add_argument(
+                "--stdin", action="store_true", help="read the commands from standard input (JSON)"
+            )
         one.set_defaults(run=_daemon)
     check = commands.add_parser(
         "check-config", help="check configuration files", description="Check configuration files."
@@ -105,15 +109,7 @@ def _daemon(args: argparse.Namespace) -> int:
     from powmonman.config.loader import ConfigError
 
     try:
-        if args.command == "server":
-            from powmonman.server import app
-
-            return app.run(args.config)
-        from powmonman.client import agent
-
-        if args.command == "client":
-            return agent.run(args.config)
-        return agent.run_shutdown(args.config)
+        return _start(args)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -124,6 +120,18 @@ def _daemon(args: argparse.Namespace) -> int:
     except _identity_error() as error:
         print(f"powmonman {args.command}: {error}", file=sys.stderr)
         return USAGE
+
+
+def _start(args: argparse.Namespace) -> int:
+    if args.command == "server":
+        from powmonman.server import app
+
+        return app.run(args.config)
+    from powmonman.client import agent
+
+    if args.command == "client":
+        return agent.run(args.config)
+    return agent.run_given(sys.stdin.read()) if args.stdin else agent.run_shutdown(args.config)
 
 
 def _identity_error() -> type[Exception]:

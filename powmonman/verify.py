@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
 from powmonman.client.agent import VIEW
-from powmonman.client.shutdown import PATH, untrusted
+from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, ServerConfig
 from powmonman.net.tls import IdentityError, client_context, server_context
@@ -119,8 +119,10 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
         if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
             yield f"shutdown command not found or not executable: {command.command[0]}"
     if config.shutdown.via == "unit":
-        if reason := untrusted(path):
-            yield f"root would not run the commands: {reason}"
+        try:
+            check_trusted(path)
+        except OSError as error:
+            yield f"root would not run the commands: {error}"
         active = subprocess.run(
             ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
         )

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from powmonman import __version__
 from powmonman.client import connector, shutdown
 from powmonman.client.kept import load_plan, save_plan
 from powmonman.client.link import Link, LinkError
-from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ClientConfig
+from powmonman.config.loader import ConfigError, load, read
+from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
 from powmonman.core.policy import Phase, Rules
+from powmonman.core.records import from_json, parse
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
@@ -323,7 +324,7 @@ class Agent:
     def _shut_down(self, reason: str) -> None:
         """Make the request; written down first, so that no restart makes a second one."""
         if self._config.dry_run:
-            shutdown.run(self._config)
+            shutdown.rehearse(self._config.shutdown)
             self._save()
             return
         try:
@@ -342,6 +343,7 @@ class Agent:
             return
         log.warning("shutdown requested", extra={"outage": self._plan.outage})
         if self._config.shutdown.via == "direct":
+            shutdown.withdraw(self._runtime)
             self._start_directly()
         else:
             self._taken_by = time.monotonic() + TAKEN_WITHIN
@@ -351,13 +353,13 @@ class Agent:
         if self._taken_by is None or time.monotonic() < self._taken_by:
             return
         self._taken_by = None
-        if shutdown.requested(self._runtime):
+        if shutdown.withdraw(self._runtime):
             log.critical("powmonman-shutdown.path did not take the request up: is it active?")
             self._start_directly()
 
     def _start_directly(self) -> None:
         try:
-            shutdown.start_directly(self._path)
+            shutdown.start_directly(self._config.shutdown)
         except OSError as error:
             log.critical("the shutdown commands can't be started: %s", error.strerror)
 
@@ -415,9 +417,11 @@ def run(path: Path) -> int:
         IdentityError: The certificate can't be used.
         OSError: The runtime directory can't be used.
     """
-    config = load(path, ClientConfig)
+    config, warnings = (loaded := read(path, ClientConfig)).config, loaded.warnings
     logs = Logs("powmonman")
     logs.apply(config.log)
+    for warning in warnings:
+        log.warning("%s", warning)
     for directory in (config.runtime_dir, config.state_dir):
         Path(directory).mkdir(mode=0o750, parents=True, exist_ok=True)
     try:
@@ -429,16 +433,28 @@ def run(path: Path) -> int:
 def run_shutdown(path: Path) -> int:
     """Run the shutdown commands of the configuration in `path`, as the root-owned unit does.
 
-    Raises:
-        ConfigError: The configuration can't be used.
+    A file that can't be read, or that others than root can write, doesn't keep the host up: the
+    client has decided, so the default final command is run, and nothing of the file.
     """
-    config = load(path, ClientConfig)
-    logs = Logs("powmonman")
-    logs.apply(replace(config.log, file=""))
+    Logs("powmonman").apply(Log())
     try:
-        if reason := shutdown.untrusted(path):
-            log.critical("refusing to run commands as root: %s", reason)
-            return 1
-        return shutdown.run(config)
-    finally:
-        logs.close()
+        shutdown.check_trusted(path)
+        config = load(path, ClientConfig)
+    except (ConfigError, OSError) as error:
+        commands = Shutdown()
+        log.critical("%s · running %s alone", error, " ".join(commands.final.command))
+        return shutdown.run(commands)
+    if config.dry_run:
+        shutdown.rehearse(config.shutdown)
+        return 0
+    return shutdown.run(config.shutdown)
+
+
+def run_given(text: str) -> int:
+    """Run the shutdown commands that a client hands over on standard input.
+
+    Raises:
+        RecordError: They are none.
+    """
+    Logs("powmonman").apply(Log())
+    return shutdown.run(from_json(Shutdown, parse(text)))

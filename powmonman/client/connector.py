@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.client.link import Link, LinkError
+from powmonman.config.forms import server_address
 from powmonman.net.search import search
 from powmonman.service.files import read_json, write_json
 
@@ -126,7 +127,7 @@ class Connector:
 def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
     """Yield every place where the server may be, most likely first. May block on the LAN."""
     for text in config.servers:
-        yield split_address(text, config.port)
+        yield server_address(text, config.port)
     last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
     if isinstance(last.get("host"), str) and type(last.get("port")) is int:
         yield last["host"], last["port"]
@@ -150,17 +151,6 @@ def remember(config: ClientConfig, host: str, port: int) -> None:
         write_json(path, {"host": host, "port": port}, durable=False)
     except OSError as error:
         log.debug("%s: %s", path, error.strerror)
-
-
-def split_address(text: str, port: int) -> tuple[str, int]:
-    """Return host and port of `host`, `host:port` or `[address]:port`; `port` if there is none."""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, int(rest[1:]) if rest[1:] else port
-    if text.count(":") == 1:
-        host, _, number = text.partition(":")
-        return host, int(number)
-    return text, port
 
 
 def mac_addresses() -> tuple[str, ...]:

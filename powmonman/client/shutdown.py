@@ -11,18 +11,22 @@ Whatever a command does (fails, hangs, is missing), the final one is run.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from powmonman.core.records import to_json
+
 if TYPE_CHECKING:
-    from powmonman.config.schema import ClientConfig, Command
+    from pathlib import Path
+    from powmonman.config.schema import Command, Shutdown
 
 log = logging.getLogger("powmonman.shutdown")
 
@@ -52,18 +56,32 @@ def request(runtime_dir: Path) -> bool:
     return True
 
 
-def requested(runtime_dir: Path) -> bool:
-    """Whether a request lies there that nobody has taken up."""
-    return (runtime_dir / REQUESTED).exists()
+def withdraw(runtime_dir: Path) -> bool:
+    """Take back a request that nobody has taken up; False if somebody has.
+
+    One that lay there for ever would shut the host down when the path unit is started at last.
+    """
+    try:
+        (runtime_dir / REQUESTED).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
-def start_directly(config_path: Path) -> None:
-    """Run the commands as a process of their own, which outlives the client."""
-    subprocess.Popen(
-        [*own_program(), "run-shutdown", "--config", str(config_path)],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def start_directly(commands: Shutdown) -> None:
+    """Run the commands as a process of their own, which outlives the client.
+
+    They are handed over as the client knows them: the file may have been broken since.
+
+    Raises:
+        OSError: The process can't be started.
+    """
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(to_json(commands)).encode())
+        file.seek(0)
+        subprocess.Popen(
+            [*own_program(), "run-shutdown", "--stdin"], stdin=file, start_new_session=True
+        )
 
 
 def own_program() -> list[str]:
@@ -76,21 +94,20 @@ def own_program() -> list[str]:
     return [sys.executable, "-m", "powmonman"]
 
 
-def run(config: ClientConfig) -> int:
-    """Run this host's shutdown commands, the final one last. Returns 0 if that succeeded."""
-    with contextlib.suppress(OSError):
-        (Path(config.runtime_dir) / REQUESTED).unlink()
-    if config.dry_run:
-        log.warning("dry run: nothing is run")
-        for command in (*config.shutdown.commands, config.shutdown.final):
-            log.warning("dry run: would run %s", " ".join(command.command))
-        return 0
-    for command in config.shutdown.commands:
+def rehearse(commands: Shutdown) -> None:
+    """Say what would be run."""
+    for command in (*commands.commands, commands.final):
+        log.warning("dry run: would run %s", " ".join(command.command))
+
+
+def run(commands: Shutdown) -> int:
+    """Run the commands, the final one last. Returns 0 if that succeeded."""
+    for command in commands.commands:
         if not run_command(command) and command.on_failure == "stop":
             log.error("the remaining commands are skipped: on_failure is stop")
             break
     for left in reversed(range(FINAL_TRIES)):
-        if run_command(config.shutdown.final):
+        if run_command(commands.final):
             return 0
         if left:
             time.sleep(FINAL_PAUSE)
@@ -137,18 +154,20 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def untrusted(path: Path) -> str:
-    """Why root must not run commands from `path`; empty if it may.
+def check_trusted(path: Path) -> None:
+    """Check that root may run commands from `path`.
 
     Only root may be able to write the file and every directory above it.
+
+    Raises:
+        OSError: Somebody else may, or the file is not there.
     """
     if os.geteuid() != 0:
-        return ""
-    for place in (path.resolve(), *path.resolve().parents):
+        return
+    for place in (path.resolve(strict=True), *path.resolve().parents):
         status = place.stat()
         if status.st_uid != 0:
-            return f"{place} does not belong to root"
+            raise PermissionError(f"{place} does not belong to root")
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         if status.st_mode & 0o022 and not sticky:
-            return f"{place} can be written by others than root"
-    return ""
+            raise PermissionError(f"{place} can be written by others than root")

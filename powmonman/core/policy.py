@@ -15,7 +15,8 @@ Rules:
 5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
    freshness; it restarts the silence clock, but only twice for short stalls in one outage, or
    repeated stalls would put the commit off for ever.
-6. A boot or a resume from suspend forgets everything.
+6. A boot or a resume from suspend forgets everything known about the power. That this host has
+   committed in this boot is not about the power, and stays.
 7. After the commit nothing cancels, and there is one commit for one outage.
 
 | phase     | event / guard                                  | next      | commands        |
@@ -284,6 +285,8 @@ def _elapse(plan: Plan, now: Now) -> Step:
         forgotten = Plan(
             nonce=plan.nonce, lease=plan.lease, last=now, wake_at=now.running, after=plan.after
         )
+        if plan.phase is Phase.COMMITTED:
+            forgotten = replace(forgotten, phase=plan.phase, outage=plan.outage)
         return forgotten, [Say(logging.WARNING, asleep)]
     late = now.running - max(plan.wake_at, last.running)
     lived = passed

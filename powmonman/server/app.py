@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from powmonman import __version__, sensors
-from powmonman.config.loader import ConfigError, load
+from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import Policy, State
 from powmonman.core.records import to_json
@@ -256,9 +256,11 @@ def run(path: Path) -> int:
         IdentityError: The certificate can't be used.
         OSError: The address or the runtime directory can't be used.
     """
-    config = load(path, ServerConfig)
+    config, warnings = (loaded := read(path, ServerConfig)).config, loaded.warnings
     logs = Logs("powmonman")
     logs.apply(config.log)
+    for warning in warnings:
+        log.warning("%s", warning)
     for directory in (config.runtime_dir, config.state_dir):
         Path(directory).mkdir(mode=0o750, parents=True, exist_ok=True)
     try:

@@ -1,0 +1,277 @@
+"""A fleet in virtual time: one UPS, one server, clients, and everything that can go wrong.
+
+The product's own cores decide (`core.outage`, `core.policy`); this file is the physics around them
+and the oracle that watches. One step is one second of real time. The invariants are those of the
+safety rules: S for what must never happen, L for what must happen in bounded time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+
+from powmonman.core import policy
+from powmonman.core.messages import Policy, State
+from powmonman.core.outage import Record, Supply
+from powmonman.core.policy import Now, Phase, Plan, Rules
+from powmonman.core.power import Debounce, PowerState, Reading, unknown
+from powmonman.core.records import from_json, to_json
+
+LEASE = 15.0
+BEAT = 5
+KNOWN_WITHIN = 32.0
+"""Seconds after which a return of the mains is known wherever the path is whole: debounce 5,
+heartbeat 5, reconnect 5, transit, and a lease."""
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass
+class Host:
+    """One client, its host, and what the oracle knows about it."""
+
+    name: str
+    rules: Rules
+    plan: Plan = field(default_factory=Plan)
+    up: bool = True
+    linked: bool = True
+    connected: bool = False
+    asleep: bool = False
+    stopped_until: float = 0.0
+    slept: float = 0.0
+    reconnect_at: float = 0.0
+    inbox: list[State] = field(default_factory=list)
+    saw_outage: bool = False
+    heard_battery: bool = False
+    healthy: float = 0.0
+    due: float | None = None
+    runs: int = 0
+
+
+class World:
+    """Steps of one second; `wait` takes many."""
+
+    def __init__(self, hosts=2, seed=0, after=600.0):
+        self.random = random.Random(seed)
+        self.time = 1000.0
+        self.mains = True
+        self.good_for = 1e9
+        self.sensor_works = True
+        self.after = after
+        self.hosts = [Host(f"h{n}", Rules(after=after if n else None)) for n in range(hosts)]
+        self.server_up = True
+        self.server_stopped_until = 0.0
+        self.server_back_at = 0.0
+        self.record = Record()
+        self.record_boot = 0
+        self.boot = 0
+        self.supply = self._new_supply()
+        self.seq = 0
+        self.stats = {"seconds": 0, "commits": 0, "outages": 0, "faults": 0, "late": 0.0}
+        self.wait(20)
+
+    def _new_supply(self) -> Supply:
+        return Supply(debounce=Debounce(), runtime=2 * self.after)
+
+    @property
+    def server_runs(self) -> bool:
+        return self.server_up and self.server_stopped_until <= self.time
+
+    def wait(self, seconds):
+        for _ in range(int(seconds)):
+            self._second()
+
+    def _second(self):
+        self.time += 1
+        self.stats["seconds"] += 1
+        if self.mains:
+            self.good_for += 1
+        else:
+            self.stats["outages"] += self.good_for > 0
+            self.good_for = 0
+        for host in self.hosts:
+            if host.up and not self.mains:
+                host.saw_outage = True
+            healthy = (
+                self.server_runs
+                and host.linked
+                and self.sensor_works
+                and self.supply.state is not PowerState.UNKNOWN
+            )
+            host.healthy = host.healthy + 1 if healthy else 0
+        self._server()
+        for host in self.random.sample(self.hosts, len(self.hosts)):
+            self._client(host)
+        for host in self.hosts:
+            self._check_bound(host)
+
+    def _server(self):
+        if not self.server_up and self.time >= self.server_back_at:
+            self.server_up = True
+            same = self.record_boot == self.boot
+            self.supply = self._new_supply().resumed(self.record, self.time, same_boot=same)
+        if not self.server_runs:
+            return
+        reading = Reading(mains=self.mains) if self.sensor_works else unknown("broken")
+        before = self.supply
+        new_id = f"{self.random.getrandbits(64):016x}"
+        self.supply = before.observe(reading, self.time, new_id)
+        if self.supply.debounce.wants_verify:
+            self.supply = self.supply.verified(reading, self.time, new_id)
+        self.record, self.record_boot = self.supply.record(self.time), self.boot
+        changed = (before.state, before.outage) != (self.supply.state, self.supply.outage)
+        if changed or self.time % BEAT == 0:
+            for host in self.hosts:
+                if host.connected:
+                    self._send(host, host.plan.nonce)
+
+    def _send(self, host, echo):
+        self.seq += 1
+        news = {"ups": self.supply.news(self.time)}
+        state = State(f"s{self.seq}", LEASE, Policy(after=self.after), news, seq=1, echo=echo)
+        host.inbox.append(state)
+
+    def cut(self, host):
+        """The connection breaks, with everything in it."""
+        host.connected = False
+        host.inbox.clear()
+        host.reconnect_at = self.time + self.random.choice((1, 2, 4))
+        host.plan = policy.disconnected(host.plan)
+
+    def now(self, host) -> Now:
+        return Now(running=self.time - host.slept, boot=self.time)
+
+    def _client(self, host):
+        if not host.up:
+            return
+        if host.asleep:
+            host.slept += 1
+            return
+        if host.stopped_until > self.time:
+            return
+        reachable = host.linked and self.server_runs
+        if not host.connected and reachable and self.time >= host.reconnect_at:
+            host.connected = True
+            self._take(host, policy.connected(host.plan, self.now(host)))
+        if host.linked and host.connected:
+            waiting, host.inbox = host.inbox, []
+            for state in waiting:
+                self._hear(host, state)
+        now = self.now(host)
+        if now.running >= host.plan.wake_at:
+            linked = host.connected and host.linked
+            self._take(host, policy.passed(host.plan, host.rules, now, connected=linked))
+
+    def _hear(self, host, state):
+        news = state.upses["ups"]
+        before = host.plan
+        self._take(host, policy.heard(host.plan, state, host.rules, self.now(host)))
+        if news.state is PowerState.ON_BATTERY:
+            host.heard_battery = True
+            if host.due is None and host.plan.phase is Phase.COUNTING and not self.mains:
+                host.due = self.time + host.plan.left(host.rules)
+        if news.state is PowerState.ON_MAINS:
+            host.due = None
+            if before.phase is Phase.COUNTING and host.plan.phase is Phase.COUNTING:
+                raise ViolationError(f"S5 {host.name} did not cancel on mains")
+
+    def _take(self, host, step):
+        host.plan, commands = step
+        for command in commands:
+            if isinstance(command, policy.Run):
+                self._commit(host)
+            elif isinstance(command, policy.Ask) and host.connected and host.linked:
+                self._answer(host, command.nonce)
+
+    def _answer(self, host, nonce):
+        if self.server_runs:
+            self._send(host, nonce)
+
+    def _commit(self, host):
+        host.runs += 1
+        self.stats["commits"] += 1
+        if host.due is not None and not self.mains:
+            self.stats["late"] = max(self.stats["late"], self.time - host.due)
+        host.due = None
+        if host.runs > 1:
+            raise ViolationError(f"S4 {host.name} ran twice")
+        if not host.saw_outage:
+            raise ViolationError(f"S1 {host.name} committed without an outage since its boot")
+        if not host.heard_battery:
+            raise ViolationError(f"S6 {host.name} committed on what was known before")
+        if min(self.good_for, host.healthy) >= KNOWN_WITHIN:
+            raise ViolationError(f"S3 {host.name} committed {self.good_for:.0f} s after the return")
+
+    def _check_bound(self, host):
+        """L1: from learning of an outage that lasts, the commit comes in bounded time."""
+        if self.mains or not host.up or host.asleep or host.plan.phase is Phase.COMMITTED:
+            host.due = None
+            return
+        if host.due is None or host.stopped_until > self.time:
+            return
+        bound = host.due + LEASE * (host.plan.short_stalls + 1) + 3
+        if self.time > bound:
+            raise ViolationError(
+                f"L1 {host.name}: due {host.due:.0f}, bound {bound:.0f}, now {self.time:.0f}, "
+                f"{host.plan}"
+            )
+
+    def restart_client(self, host):
+        """The process ends and comes back; its plan is on disk."""
+        if host.up:
+            kept = json.dumps(to_json(host.plan))
+            self.cut(host)
+            host.plan = policy.disconnected(from_json(Plan, json.loads(kept)))
+
+    def stop_client(self, host, seconds):
+        """SIGSTOP; what the server sends waits in the socket."""
+        if host.up and not host.asleep:
+            host.stopped_until = self.time + seconds
+            if seconds > 3:
+                host.due = None
+
+    def boot_host(self, host):
+        """The host is reset: everything in /run is gone."""
+        self.cut(host)
+        host.plan, host.up, host.asleep = Plan(), True, False
+        host.stopped_until, host.slept, host.runs, host.due = 0.0, 0.0, 0, None
+        host.heard_battery, host.healthy = False, 0.0
+        host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
+
+    def suspend(self, host):
+        if host.up and not host.asleep:
+            self.cut(host)
+            host.asleep, host.due = True, None
+
+    def resume(self, host):
+        if host.asleep:
+            host.asleep, host.heard_battery, host.due = False, False, None
+            host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
+
+    def end_server(self, seconds, *, reboot):
+        if self.server_up:
+            self.server_up = False
+            self.server_back_at = self.time + seconds
+            self.boot += reboot
+            for host in self.hosts:
+                self.cut(host)
+
+    def calm(self):
+        """Every fault ends and the mains stay good: nothing more may be shut down."""
+        self.mains = self.sensor_works = True
+        self.server_stopped_until = 0.0
+        for host in self.hosts:
+            host.linked = True
+            host.stopped_until = 0.0
+            self.resume(host)
+        self.wait(40)
+        before = self.stats["commits"]
+        self.wait(700)
+        if self.stats["commits"] != before:
+            raise ViolationError("S3 a commit although all is well")
+        for host in self.hosts:
+            if host.plan.power is not PowerState.ON_MAINS or not host.connected:
+                raise ViolationError(f"L4 {host.name} does not know that all is well: {host.plan}")

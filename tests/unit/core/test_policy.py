@@ -1,0 +1,209 @@
+"""The client's decision, told as stories in virtual time. Seconds as in the product's defaults."""
+
+import json
+
+import pytest
+from playbook import COMMITTED, COUNTING, IDLE, Playbook, on_battery, on_mains, unknown
+
+from powmonman.core import policy
+from powmonman.core.messages import Policy
+from powmonman.core.policy import Plan, Rules, host_power
+from powmonman.core.power import PowerState
+from powmonman.core.records import from_json, to_json
+
+
+def test_an_outage_that_lasts_shuts_down_at_the_deadline():
+    Playbook().hears(on_battery(), at=0).shows(COUNTING, left=600).runs_once(between=(599, 601))
+
+
+def test_a_restore_one_second_before_the_deadline_cancels():
+    """Mains back one second before the deadline: the countdown ends, no command runs."""
+    (
+        Playbook()
+        .hears(on_battery(), at=0)
+        .waits(until=598)
+        .shows(COUNTING, left=2)
+        .hears(on_mains(), at=599)
+        .shows(IDLE)
+        .runs_nothing_until(10_000)
+    )
+
+
+def test_after_the_commit_nothing_cancels_and_nothing_runs_twice():
+    story = Playbook().hears(on_battery(), at=0).runs_once(between=(599, 601))
+    story.hears(on_mains(), at=602).shows(COMMITTED)
+    story.hears(on_battery("o2"), at=700).runs_once(between=(599, 601), until=3000)
+
+
+def test_the_hosts_own_policy_wins_over_the_fleets():
+    Playbook(after=120).hears(on_battery(), at=0).shows(COUNTING, left=120).runs_once(
+        between=(119, 121)
+    )
+
+
+def test_the_age_of_an_outage_counts_from_its_beginning():
+    Playbook().hears(on_battery(age=400), at=0).shows(COUNTING, left=200).runs_once(
+        between=(199, 201)
+    )
+
+
+def test_a_host_that_boots_late_in_an_outage_must_see_a_minute_of_battery_itself():
+    Playbook().hears(on_battery(age=3000), at=0).shows(COUNTING, left=60).runs_once(
+        between=(59, 61)
+    )
+
+
+def test_silence_never_cancels():
+    """Server, switch or Wi-Fi die during the outage: the client carries the plan out alone."""
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=30).runs_once(between=(599, 601))
+    assert story.said("no contact with the server") == 1
+
+
+def test_silence_on_mains_shuts_nothing_down():
+    story = Playbook().hears(on_mains(), at=0).falls_silent(at=30).runs_nothing_until(100_000)
+    assert story.said("last known on mains: nothing is shut down") == 28, "at once, then hourly"
+
+
+def test_silence_from_the_start_shuts_nothing_down():
+    story = Playbook().falls_silent(at=0).runs_nothing_until(10_000)
+    assert story.said("the power was never known") == 3
+
+
+def test_unknown_starts_nothing():
+    Playbook().hears(unknown(), at=0).shows(IDLE).runs_nothing_until(10_000)
+
+
+def test_unknown_neither_cancels_nor_delays_a_countdown():
+    story = Playbook().hears(on_battery(), at=0).hears(unknown(), at=100)
+    story.shows(COUNTING, left=500).runs_once(between=(599, 601))
+
+
+def test_a_commit_right_after_losing_contact_waits_for_a_lease_of_silence():
+    """The last fresh word is up to a lease old at the deadline: that is fresh enough."""
+    Playbook().hears(on_battery(), at=0).falls_silent(at=598).runs_once(between=(599, 616))
+
+
+def test_a_stall_over_the_deadline_asks_for_fresh_news_first():
+    """Stopped from 500 s to 700 s; the mains came back at 650 s: no shutdown on what was queued."""
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=500)
+    story.stands_still(200).shows(COUNTING, left=0)
+    story.hears(on_mains(), at=701).shows(IDLE).runs_nothing_until(10_000)
+
+
+def test_a_stall_over_the_deadline_still_ends_in_a_shutdown():
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=500).stands_still(200)
+    story.runs_once(between=(700, 700 + 16))
+
+
+def test_repeated_short_stalls_do_not_postpone_the_shutdown_for_ever():
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=500)
+    for at in range(505, 900, 5):
+        if story.plan.phase is not COUNTING:
+            break
+        story.stands_still(4, at=at)
+    assert len(story.ran_at()) == 1
+    assert story.ran_at()[0] <= 600 + 15 * 6
+
+
+def test_a_stale_message_is_no_ground_for_a_commit():
+    """A state that answers an old ping may start a countdown, but not end it."""
+    story = Playbook(after=60, min_observe=60)
+    story.hears(on_battery(), at=0)
+    story.stands_still(70)
+    before = story.ran_at()
+    story.linked = False
+    story._say(echo=1)
+    assert before == story.ran_at() == []
+
+
+def test_sleep_forgets_everything():
+    story = Playbook().hears(on_battery(), at=0).waits(until=500).falls_silent().sleeps(3600)
+    story.shows(IDLE).runs_nothing_until(20_000)
+    assert story.said("asleep for 3600 s") == 1
+
+
+def test_what_was_spent_drains_slowly_so_a_second_outage_starts_late():
+    """500 s on battery, 100 s of mains: 10 s are paid back."""
+    story = Playbook().hears(on_battery(), at=0).hears(on_mains(spent=500), at=500)
+    story.hears(on_battery("o2", spent=490), at=600).shows(COUNTING, left=110)
+
+
+def test_flapping_can_not_put_a_shutdown_off():
+    """50 s off, 10 s on, for ever: the budget reaches its end."""
+    story, at = Playbook(), 0
+    while not story.ran_at() and at < 3000:
+        story.hears(on_battery(f"o{at}", spent=story.plan.spent), at=at)
+        story.hears(on_mains(spent=story.plan.spent), at=at + 50)
+        at += 60
+    assert 600 <= story.ran_at()[0] <= 800
+
+
+def test_the_deadline_never_moves_later_during_an_outage():
+    story = Playbook().hears(on_battery(), at=0)
+    story.policy = Policy(after=3600)
+    story.waits(until=100).shows(COUNTING, left=500)
+    story.policy = Policy(after=300)
+    story.waits(until=110).shows(COUNTING, left=190)
+
+
+def test_two_supplies_one_bad_is_no_outage():
+    story = Playbook(upses=("a", "b"), min_supplies=1)
+    story.hears(a=on_battery(), b=on_mains(), at=0).shows(IDLE).runs_nothing_until(5000)
+
+
+def test_two_supplies_one_bad_counts_where_both_are_needed():
+    story = Playbook(upses=("a", "b"), min_supplies=2)
+    story.hears(a=on_battery(), b=on_mains(), at=0).shows(COUNTING, left=600)
+
+
+@pytest.mark.parametrize("second", [unknown(), None])
+def test_two_supplies_one_bad_one_unknown_is_unknown(second):
+    upses = {"a": on_battery()} | ({"b": second} if second else {})
+    news = host_power(upses, Rules(upses=("a", "b")))
+    assert PowerState.UNKNOWN is news.state
+    assert "b" in news.reason
+
+
+def test_the_budget_of_the_ups_that_lasts_longest_counts():
+    upses = {"a": on_battery(spent=500.0), "b": on_battery("o2", spent=20.0)}
+    assert 20.0 == host_power(upses, Rules()).spent
+    assert 500.0 == host_power(upses, Rules(min_supplies=2)).spent
+
+
+def test_a_dry_run_counts_again_in_the_next_outage():
+    story = Playbook(after=100, dry_run=True).hears(on_battery(), at=0).waits(until=110)
+    story.shows(COMMITTED).hears(on_mains(), at=120).shows(IDLE)
+    story.hears(on_battery("o2"), at=5000).waits(until=5110).shows(COMMITTED)
+    assert 2 == len(story.ran_at())
+    assert all("(dry run)" in warning.text for warning in story.of(policy.Warn))
+
+
+def test_a_host_that_stays_up_after_its_commit_counts_again_and_says_so():
+    story = Playbook(after=100).hears(on_battery(), at=0).waits(until=110)
+    story.hears(on_mains(), at=120).waits(until=800).shows(IDLE)
+    assert story.said("did not switch it off") == 1
+    story.hears(on_battery("o2"), at=9000).waits(until=9110).shows(COMMITTED)
+
+
+def test_the_countdown_is_told_at_sensible_moments_only():
+    story = Playbook().hears(on_battery(), at=0).runs_once(between=(599, 601))
+    assert 5 == story.said("shutdown in") - story.said("on battery"), "300, 120, 60, 30, 10"
+    assert 3 == story.warned(), "at the start, a minute before, and at the end"
+
+
+def test_a_plan_survives_being_written_down():
+    story = Playbook().hears(on_battery(), at=0).waits(until=300)
+    again = from_json(Plan, json.loads(json.dumps(to_json(story.plan))))
+    assert story.plan == again
+
+
+def test_a_restart_of_the_process_keeps_the_deadline():
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=300)
+    story.plan = policy.disconnected(from_json(Plan, to_json(story.plan)))
+    story.stands_still(2).runs_once(between=(599, 601))
+
+
+def test_an_unbroken_moment_on_battery_is_needed():
+    """On mains until just now, with the budget spent: two seconds must be seen first."""
+    story = Playbook().hears(on_battery(), at=0).hears(on_mains(spent=595), at=595)
+    story.hears(on_battery("o2", spent=599.5), at=597).runs_once(between=(598.9, 600))
