@@ -36,11 +36,11 @@ cat /etc/ssh/ssh_host_ed25519_key.pub"""
 
 @dataclass(frozen=True)
 class Host:
-    """One container. `address` is fixed where it is not empty."""
+    """One container, its port on 127.0.0.1 and its address among the others."""
 
     name: str
     port: int
-    address: str = ""
+    address: str
 
     @property
     def mac(self) -> str:
@@ -68,10 +68,8 @@ class Fleet:
             LabError: Podman is missing.
         """
         said: dict[str, Any] = json.loads(text)
-        hosts = tuple(
-            Host(name, said["port"] + place, said["addresses"].get(name, ""))
-            for place, name in enumerate(said["hosts"])
-        )
+        ports = range(said["port"], 65536)
+        hosts = tuple(map(Host, said["hosts"], ports, said["addresses"]))
         return cls(
             said["name"], Path(said["directory"]), said["network"], said["subnet"], hosts,
             Engine.find(), text,
@@ -163,8 +161,7 @@ class Fleet:
             self.engine.call(
                 "run", "--detach", "--name", name, "--hostname", host.name,
                 "--label", f"{LABEL}={self.name}", "--systemd", "always",
-                "--network", self.network, "--mac-address", host.mac,
-                *(["--ip", host.address] if host.address else []),
+                "--network", self.network, "--mac-address", host.mac, "--ip", host.address,
                 "--publish", f"127.0.0.1:{host.port}:22",
                 # Podman would put a tmpfs here, and the story of an outage would end with it.
                 "--volume", "/var/log/journal",

@@ -20,11 +20,6 @@ def list_home():
         raise OSError("empty")
 
 
-def see_other_processes():
-    if not any(int(p.name) != os.getpid() for p in pathlib.Path("/proc").glob("[0-9]*")):
-        raise OSError("none")
-
-
 def read_environment_of_init():
     pathlib.Path("/proc/1/environ").read_bytes()
 
@@ -43,25 +38,21 @@ def open_socket(family, kind):
     socket.socket(family, kind).close()
 
 
-NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
+NEW_USER = 0x10000000
 ATTEMPTS = {
     "write the configuration": lambda: write("/etc/powmonman/client.yml"),
     "write a unit": lambda: write("/etc/systemd/system/powmonman-evil.service"),
     "write the program": lambda: write("/usr/local/lib/powmonman/evil"),
     "replace the command": lambda: write("/usr/local/bin/evil"),
     "write another service's state": lambda: write("/var/lib/evil"),
-    "write a kernel setting": lambda: write("/proc/sys/kernel/core_pattern"),
     "look into homes": list_home,
     "become root": become_root,
     "make a user namespace": lambda: call("unshare", NEW_USER),
-    "make a mount namespace": lambda: call("unshare", NEW_MOUNTS),
-    "mount": lambda: call("mount", b"none", b"/mnt", b"tmpfs", 0, None),
-    "reboot": lambda: call("reboot", 0),
     "read the environment of init": read_environment_of_init,
     "map memory to write and run": lambda: mmap.mmap(
         -1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     ),
-    "listen to the wire": lambda: open_socket(socket.AF_PACKET, socket.SOCK_RAW),
+    "talk to the machine below": lambda: open_socket(socket.AF_VSOCK, socket.SOCK_STREAM),
     "write its run-time directory": lambda: write("/run/powmonman/probe"),
     "write its state": lambda: write("/var/lib/powmonman/probe"),
     "open a connection": lambda: open_socket(socket.AF_INET, socket.SOCK_STREAM),
