@@ -17,7 +17,7 @@ import types
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 LONGEST_TEXT = 1024
 MOST_ITEMS = 4096
@@ -105,6 +105,10 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise RecordError(f"{where} is none of {', '.join(get_args(hint))}")
+        return value
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         try:
             return hint(value)
