@@ -77,7 +77,6 @@ def _load() -> ModuleType:
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
         _choose_lgpio_directory()
-        importlib.invalidate_caches()
         return importlib.import_module(_MODULE)
     finally:
         os.fchdir(here)

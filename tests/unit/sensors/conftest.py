@@ -31,7 +31,7 @@ class Board:
     """The world behind a GPIO library.
 
     `lines` holds by BCM number: high or low (driven), cut (nothing drives it, the pull decides),
-    or hum (cut, and lying beside a mains cable: pulled up, it is high at every third look).
+    or hum (cut, and lying beside a mains cable: pulled up, it is high at every fourth look).
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Board:
         line = self.lines.get(bcm, "cut")
         if line in {"cut", "hum"}:
             self._looks += 1
-            return int(self.pulls[bcm] == UP and (line == "cut" or self._looks % 3 == 0))
+            return int(self.pulls[bcm] == UP and (line == "cut" or self._looks % 4 == 0))
         return int(line == "high")
 
 
