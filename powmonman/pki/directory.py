@@ -120,9 +120,9 @@ class CaDirectory:
         """Replace or make a file; it is on the disk when this returns."""
         target = self.path / name
         with _explained(target):
+            # mkstemp makes it 0600.
             descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
             with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

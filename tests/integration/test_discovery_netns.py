@@ -124,13 +124,14 @@ def test_the_server_is_found_by_ipv6_alone(cable: Cable) -> None:
 
 
 def test_host_routes_without_a_subnet_suffice(cable: Cable) -> None:
-    """A /32 has no broadcast address; 255.255.255.255 is sent by interface instead."""
-    cable.address(cable.pi, "10.99.0.1/32")
+    """A /32 has no broadcast address; 255.255.255.255 is sent by interface, from each address."""
+    for address in ("10.98.0.1/32", "10.99.0.1/32"):
+        cable.address(cable.pi, address)
     cable.address(cable.nas, "10.99.0.2/32")
     for namespace in (cable.pi, cable.nas):
-        ip("-n", namespace, "route", "add", "10.99.0.0/24", "dev", "lan0")
+        ip("-n", namespace, "route", "add", "10.98.0.0/15", "dev", "lan0")
     with cable.server():
-        assert cable.found() == {"10.99.0.1"}
+        assert cable.found() == {"10.98.0.1", "10.99.0.1"}
 
 
 def test_a_second_subnet_of_an_interface_is_served_too(cable: Cable) -> None:
