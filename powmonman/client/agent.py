@@ -29,7 +29,6 @@ from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
 from powmonman.core.policy import Phase, Rules
-from powmonman.core.records import from_json, parse
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
@@ -331,22 +330,22 @@ class Agent:
             shutdown.prepare(self._runtime, reason)
         except OSError as error:
             log.critical("%s: %s · starting the commands directly", self._runtime, error.strerror)
-            self._start_directly()
-        self._save()
-        self._finish_request()
-
-    def _finish_request(self) -> None:
-        """Make a request that is laid ready: now, or after a crash in between."""
-        if self._plan.phase is not Phase.COMMITTED or self._config.dry_run:
-            return
-        if not shutdown.request(self._runtime):
-            return
-        log.warning("shutdown requested", extra={"outage": self._plan.outage})
-        if self._config.shutdown.via == "direct":
-            shutdown.withdraw(self._runtime)
+            self._save()
             self._start_directly()
         else:
+            self._save()
+            self._finish_request()
+
+    def _finish_request(self) -> None:
+        """Make a request that is laid ready, and see it through: now, or after a crash."""
+        if self._plan.phase is not Phase.COMMITTED or self._config.dry_run:
+            return
+        if shutdown.request(self._runtime):
+            log.warning("shutdown requested", extra={"outage": self._plan.outage})
+        if self._config.shutdown.via == "unit":
             self._taken_by = time.monotonic() + TAKEN_WITHIN
+        elif shutdown.withdraw(self._runtime):
+            self._start_directly()
 
     def _check_request(self) -> None:
         """A request that root does not take up is made in every other way there is."""
@@ -454,7 +453,7 @@ def run_given(text: str) -> int:
     """Run the shutdown commands that a client hands over on standard input.
 
     Raises:
-        RecordError: They are none.
+        ValueError: They are none.
     """
     Logs("powmonman").apply(Log())
-    return shutdown.run(from_json(Shutdown, parse(text)))
+    return shutdown.run(shutdown.handed_over(text))

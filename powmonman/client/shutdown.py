@@ -18,15 +18,14 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from powmonman.config.schema import Command, Shutdown
 from powmonman.core.records import to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from powmonman.config.schema import Command, Shutdown
 
 log = logging.getLogger("powmonman.shutdown")
 
@@ -39,12 +38,20 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def prepare(runtime_dir: Path, reason: str) -> None:
-    """Lay the request ready, before the decision is written down."""
+    """Lay the request ready, before the decision is written down.
+
+    Raises:
+        OSError: It can't be written; nothing lies there.
+    """
     temporary = runtime_dir / PREPARED
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(reason + "\n")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(reason + "\n")
+    except OSError:
+        temporary.unlink()
+        raise
 
 
 def request(runtime_dir: Path) -> bool:
@@ -76,12 +83,24 @@ def start_directly(commands: Shutdown) -> None:
     Raises:
         OSError: The process can't be started.
     """
-    with tempfile.TemporaryFile() as file:
+    # Not a temporary file: the disk may be full, or gone.
+    with open(os.memfd_create("shutdown"), "w+b") as file:
         file.write(json.dumps(to_json(commands)).encode())
         file.seek(0)
         subprocess.Popen(
             [*own_program(), "run-shutdown", "--stdin"], stdin=file, start_new_session=True
         )
+
+
+def handed_over(text: str) -> Shutdown:
+    """Return the commands that `start_directly` wrote, to the letter: they are our own words."""
+    value = json.loads(text)
+    commands = tuple(_command(entry) for entry in value["commands"])
+    return Shutdown(commands, _command(value["final"]), value["via"])
+
+
+def _command(value: dict[str, Any]) -> Command:
+    return Command(tuple(value["command"]), value["timeout"], value["on_failure"])
 
 
 def own_program() -> list[str]:
