@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+PROGRAM := $(VENV)/.program
+TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit molecule lint gpio-lab docs clean
@@ -12,36 +13,42 @@ STAMP := $(VENV)/.ready
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Roll a small fleet out on this machine, pull the plug, watch it.
+demo: $(PROGRAM) ## Roll a small fleet out on this machine, pull the plug, watch it.
 	@$(BIN)/powmonman demo
 
 test: export POWMONMAN_LAB_OPTIONAL = 1
 test: unit molecule ## All tests; says what it had to leave out.
 
-unit: $(STAMP) ## Unit, property and integration tests.
+unit: $(TOOLS) ## Unit, property and integration tests.
 	$(BIN)/pytest
 
-molecule: $(STAMP) ## A fleet of real systemd hosts in podman that really power off.
+molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
 
-lint: $(STAMP) ## ruff, mypy, ansible-lint.
+lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
 
-gpio-lab: $(STAMP) ## The gpio sensor against a real gpiochip: docs/gpio-lab.md.
+gpio-lab: $(TOOLS) ## The gpio sensor against a real gpiochip: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
-docs: $(STAMP) ## Write the generated pages anew.
+docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference
 
 clean: ## Remove what make has made.
 	rm -rf $(VENV) .demo .cache build dist
 
-$(STAMP): pyproject.toml
+$(PROGRAM): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --editable . --group test --group lint
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/pip install --quiet --editable ".[ca,ansible]"
+	@touch $@
+
+$(TOOLS): $(PROGRAM)
+	@echo "Adding the test and lint tools ..."
+	@$(BIN)/pip install --quiet --group test --group lint
 	@touch $@
