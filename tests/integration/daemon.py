@@ -177,5 +177,9 @@ def _environment(changes: dict[str, str]) -> dict[str, str]:
     """Return an environment without what the tests themselves may run under."""
     foreign = {"NOTIFY_SOCKET", "JOURNAL_STREAM", "WATCHDOG_USEC", "POWMONMAN_CA_PASSPHRASE"}
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}
-    ours = {"PYTHONPATH": str(Path(powmonman.__path__[0]).parent), "PYTHONSAFEPATH": "1"}
-    return {**inherited, **ours, **changes}
+    return {**inherited, "PYTHONPATH": program(), "PYTHONSAFEPATH": "1", **changes}
+
+
+def program() -> str:
+    """Return where the package is that is tested."""
+    return str(Path(powmonman.__path__[0]).parent)
