@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Announcer", "Candidate", "Interface", "interfaces", "search"]
 
 ANSWERS_PER_SECOND = 100.0
-_READS = 256  # datagrams taken from one socket in one go
+_READS = 64  # datagrams taken in one go: under a flood, under 1 ms of the event loop's time
 
 log = logging.getLogger("powmonman.discovery")
 
@@ -108,7 +108,7 @@ class Announcer:
                 return
             if self._names and arrived_on(control) not in allowed:
                 continue
-            if not asks_for(datagram, self._fleet) or len(datagram) < len(self._answer):
+            if len(datagram) < len(self._answer) or not asks_for(datagram, self._fleet):
                 continue
             if self._may_answer():
                 scope = sender[3] if sock.family == socket.AF_INET6 else 0

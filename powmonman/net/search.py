@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 SAMPLE = 16  # candidates of one round
 _ROUND = 1.0  # seconds from one probe to the next
-_GATHER = 0.05  # seconds in which datagrams are collected before the sample is drawn
+# Seconds in which datagrams are collected before the sample is drawn; this is also what keeps a
+# flood from costing more than a tenth of one processor.
+_GATHER = 0.05
 _STOP_CHECK = 0.2  # seconds in which `stop` is noticed
 _READS = 256  # datagrams taken from one socket in one go
 _MDNS_PACKET = 9000
