@@ -1,0 +1,174 @@
+"""The roles say one thing in their specs, their defaults, their READMEs and the inventories."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+REPOSITORY = Path(__file__).parents[2]
+ROLES = REPOSITORY / "roles"
+NAMES = ("powmonman", "powmonman_server", "powmonman_client")
+NETWORK_FACING = ("powmonman-server.service", "powmonman-client.service")
+UNITS = {
+    "powmonman-server.service": "powmonman_server",
+    "powmonman-client.service": "powmonman_client",
+    "powmonman-shutdown.path": "powmonman_client",
+    "powmonman-shutdown.service": "powmonman_client",
+}
+
+
+def read(*parts: str) -> Any:
+    return yaml.safe_load(ROLES.joinpath(*parts).read_text("utf-8"))
+
+
+def specs(role: str) -> dict[str, Any]:
+    options: dict[str, Any] = read(role, "meta", "argument_specs.yml")["argument_specs"]["main"][
+        "options"
+    ]
+    return options
+
+
+def readme() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("readme", ROLES / "readme.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def render(unit: str, *, gpio: bool = False) -> str:
+    """Return a unit as the roll-out writes it."""
+    role = ROLES / UNITS[unit]
+    environment = jinja2.Environment(
+        autoescape=jinja2.select_autoescape(default_for_string=False),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["lookup"] = lambda _, path: Path(path).read_text("utf-8")
+    template = environment.from_string((role / "templates" / f"{unit}.j2").read_text("utf-8"))
+    return template.render(role_path=str(role), __powmonman_server_gpio=gpio)
+
+
+def settings(unit: str, *, gpio: bool = False) -> dict[str, list[str]]:
+    """Return the values of each setting of a unit, in their order."""
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"(?m)^(\w+)=(.*)$", render(unit, gpio=gpio)):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_specs_and_defaults_agree(role: str) -> None:
+    defaults = read(role, "defaults", "main.yml")
+    fixed = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    described = {name: spec["default"] for name, spec in specs(role).items() if "default" in spec}
+    assert fixed == described
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_default_is_described_and_bears_the_name_of_its_role(role: str) -> None:
+    defaults = set(read(role, "defaults", "main.yml"))
+    assert defaults <= set(specs(role))
+    assert {name for name in specs(role) if not name.startswith(f"{role}_")} == set()
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_variable_without_a_default_is_shown_in_the_defaults_all_the_same(role: str) -> None:
+    text = (ROLES / role / "defaults" / "main.yml").read_text("utf-8")
+    assert [name for name in specs(role) if f"{name}:" not in text] == []
+
+
+@pytest.mark.parametrize("inventory", ["inventory.example", "inventory.demo", "molecule"])
+def test_inventories_use_no_variable_that_no_role_knows(inventory: str) -> None:
+    known = {name for role in NAMES for name in specs(role)}
+    used = {
+        name
+        for path in (REPOSITORY / inventory).glob("**/*_vars/**/*.yml")
+        for name in yaml.safe_load(path.read_text("utf-8")) or {}
+        if name.startswith("powmonman_")
+    }
+    assert used - known == set()
+    assert used != set()
+
+
+def test_the_tables_in_the_readmes_are_up_to_date() -> None:
+    """To mend it: roles/readme.py."""
+    assert readme().main(["--check"]) == 0
+
+
+def test_every_role_has_a_readme() -> None:
+    assert readme().roles() == sorted(NAMES)
+
+
+@pytest.mark.parametrize("unit", NETWORK_FACING)
+def test_a_service_comes_back_for_ever(unit: str) -> None:
+    found = settings(unit)
+    assert found["Restart"] == ["always"]
+    assert found["StartLimitIntervalSec"] == ["0"]
+    assert float(found["RestartSec"][0]) <= 5
+
+
+@pytest.mark.parametrize("unit", NETWORK_FACING)
+def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) -> None:
+    found = settings(unit)
+    assert found["User"] == ["powmonman"]
+    assert found["CapabilityBoundingSet"] == [""]
+    assert found["RuntimeDirectoryPreserve"] == ["yes"]
+    assert found["PrivateUsers"] == ["yes"]
+
+
+@pytest.mark.parametrize("unit", ["powmonman-shutdown.path", "powmonman-shutdown.service"])
+def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
+    assert settings(unit)["StartLimitIntervalSec"] == ["0"]
+
+
+def test_the_request_is_taken_away_before_the_commands_run() -> None:
+    assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
+    found = settings("powmonman-shutdown.service")
+    assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
+
+
+def test_nothing_ends_the_commands_before_their_time() -> None:
+    found = settings("powmonman-shutdown.service")
+    assert found["TimeoutStartSec"] == ["infinity"]
+    assert found["DefaultDependencies"] == ["no"]
+    assert found["Before"] == ["shutdown.target"]
+    assert "Conflicts" not in found
+
+
+def test_devices_are_hidden_unless_a_ups_hangs_on_a_pin() -> None:
+    assert settings("powmonman-server.service")["PrivateDevices"] == ["yes"]
+    found = settings("powmonman-server.service", gpio=True)
+    assert "PrivateDevices" not in found
+    assert found["DeviceAllow"] == ["char-gpiochip rw", "/dev/gpiomem rw"]
+    assert found["Environment"] == ["LG_WD=/run/powmonman"]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing")
+@pytest.mark.parametrize(
+    ("unit", "gpio"),
+    [(NETWORK_FACING[0], False), (NETWORK_FACING[0], True), (NETWORK_FACING[1], False)],
+)
+def test_the_exposure_of_a_network_facing_unit_is_at_most_2(
+    unit: str, gpio: bool, tmp_path: Path
+) -> None:
+    (tmp_path / unit).write_text(render(unit, gpio=gpio))
+    ran = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", tmp_path / unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-200:] + ran.stderr
