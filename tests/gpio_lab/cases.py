@@ -205,7 +205,7 @@ def _mains_and_wire(chip: Chip, path: Path, group: int, report: Report, idle: fl
 def _delays(chip: Chip, observer: Observer) -> str:
     delays = []
     for number in range(20):
-        time.sleep(random.uniform(0.4, 0.9))  # noqa: S311 - only has to miss the poll's phase
+        time.sleep(random.uniform(0.4, 0.9))
         at = chip.wire(PIN, "high" if number % 2 else "low")
         delays.append(1000 * (observer.mains(bool(number % 2))["at"] - at))
     return f"median {statistics.median(delays):.0f} ms, worst {max(delays):.0f} ms"
