@@ -48,6 +48,7 @@ class _Told:
 
     status: Status | None = None
     saved: float = -SAVE_EVERY
+    unsaved: str = ""
     phase: Phase = Phase.IDLE
 
 
@@ -278,7 +279,10 @@ class Agent:
             self._view()
 
     def _save(self) -> None:
-        save_plan(self._runtime, self._plan)
+        fault = save_plan(self._runtime, self._plan)
+        if fault and fault != self._told.unsaved:
+            log.error("%s · a restart would lose the plan", fault)
+        self._told.unsaved = fault
 
     def _view(self) -> None:
         """Write what `powmonman verify` reads."""

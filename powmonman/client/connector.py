@@ -82,7 +82,12 @@ class Connector:
             if self._stopped.wait(random.uniform(0, delay)):  # noqa: S311 (jitter)
                 return
             while not self._stopped.is_set():
-                link, refused = self._round()
+                try:
+                    link, refused = self._round()
+                except Exception:
+                    # Without this thread the host would be cut off for ever.
+                    log.exception("the search for the server failed; it goes on")
+                    link, refused = None, False
                 if link is not None:
                     self._connected(self, link)
                     break

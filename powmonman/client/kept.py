@@ -37,18 +37,22 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
         return Plan()
     if plan.last is None or plan.last.boot > now.boot or plan.last.running > now.running:
         return Plan()
+    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0:
+        log.warning("%s can't be used: no client wrote that", runtime_dir / FILE)
+        return Plan()
     away = now.boot - plan.last.boot
     if plan.power is PowerState.ON_BATTERY and away > 2 * plan.after:
         log.warning("was not running for %.0f s: the outage it knew of is over", away)
         return Plan()
     if plan.phase is not Phase.IDLE:
         log.warning("resumed: %s, away for %.1f s", plan.phase, away)
-    return replace(plan, pings=(), vague=False)
+    return replace(plan, pings=(), vague=False, wake_at=min(plan.wake_at, now.running))
 
 
-def save_plan(runtime_dir: Path, plan: Plan) -> None:
-    """Keep `plan`; a disk that can't be written costs the restart, not the countdown."""
+def save_plan(runtime_dir: Path, plan: Plan) -> str:
+    """Keep `plan`; return why it can't be kept. That costs the restart, not the countdown."""
     try:
         write_json(runtime_dir / FILE, {"boot_id": boot_id(), "plan": to_json(plan)}, durable=False)
     except OSError as error:
-        log.error("%s: %s · a restart would lose the plan", runtime_dir / FILE, error.strerror)
+        return f"{runtime_dir / FILE}: {error.strerror}"
+    return ""

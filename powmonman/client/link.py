@@ -53,8 +53,9 @@ class Link:
         give_up = time.monotonic() + CONNECT_TIMEOUT
         try:
             sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
-        except OSError as error:
-            raise LinkError(error.strerror or str(error)) from None
+        except (OSError, ValueError, OverflowError) as error:
+            # A name that can't be one is a ValueError.
+            raise LinkError(getattr(error, "strerror", None) or str(error)) from None
         pipe = TlsPipe(context, server_side=False)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
