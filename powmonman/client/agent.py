@@ -62,6 +62,8 @@ class Agent:
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
+        # First what may fail, then what would have to be closed.
+        self._connector = self._new_connector()
         self._link: Link | None = None
         self._greeted = False
         self._proved = False
@@ -74,7 +76,6 @@ class Agent:
         self._warning: subprocess.Popen[bytes] | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
-        self._connector = self._new_connector()
 
     def _new_connector(self) -> connector.Connector:
         context = client_context(Path(self._config.tls.identity))
