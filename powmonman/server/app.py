@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
@@ -20,6 +19,7 @@ from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, server_context
 from powmonman.server.hub import Hub
+from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
@@ -29,9 +29,11 @@ from powmonman.service import notify
 from powmonman.service.clock import boottime
 from powmonman.service.logs import Logs
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 log = logging.getLogger("powmonman.server")
 
-BACKLOG = 4096
 SWEEP_EVERY = 1.0
 
 
@@ -48,7 +50,7 @@ class Server:
         self._roster = Roster(config.clients)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
-            config.limits,
+            room_for(config.limits),
             roster=self._roster,
             make_state=self._state,
             report=self.report,
@@ -59,22 +61,23 @@ class Server:
         self._announcer: Announcer | None = None
         self._reload_fault = ""
         self._addresses: list[str] = []
+        self._stop = asyncio.Event()
+        self._broken = False
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for name, ups in self._config.upses.items():
             self._watch(name, self._memory.recall(name, supply_for(ups, self._config)))
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self.report):
-            beat = asyncio.create_task(self._beat())
-            sweep = asyncio.create_task(self._sweep())
-            announce = asyncio.create_task(self._announce())
+            beat = self._keep_running(self._beat())
+            sweep = self._keep_running(self._sweep())
+            announce = self._keep_running(self._announce())
             log.info(
                 "fleet %s · listening on %s · %d UPS",
                 self._config.fleet,
@@ -82,50 +85,47 @@ class Server:
                 len(self._monitors),
             )
             notify.ready(f"fleet {self._config.fleet}")
-            await stop.wait()
+            await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
-            for task in (beat, sweep, announce, *self._watches.values()):
+            tasks = (beat, sweep, announce, *self._watches.values())
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
         for listener in listeners:
             listener.close()
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
-        return 0
+        return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
         loop = asyncio.get_running_loop()
-        address, port = self._config.listen.address, self._config.listen.port
-        found = socket.getaddrinfo(
-            address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        listeners, fault = [], None
-        for family, _, _, _, where in found:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                sock.bind(where)
-                listener = await loop.create_server(
-                    lambda: Session(self._hub), sock=sock, backlog=BACKLOG
-                )
-            except OSError as error:
-                sock.close()
-                fault = error
-                continue
+        listeners = []
+        for sock in bound(self._config.listen.address, self._config.listen.port):
+            listener = await loop.create_server(
+                lambda: Session(self._hub), sock=sock, backlog=TAKEN_AT_ONCE
+            )
+            sock.listen(BACKLOG)
             listeners.append(listener)
-            self._addresses.append(f"{where[0]} port {port}")
-        if not listeners:
-            raise fault or OSError(f"no address to listen on: {address!r}")
+            self._addresses.append("{} port {}".format(*sock.getsockname()))
         return listeners
+
+    def _keep_running(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` beside; a server without one of its parts must not look alive."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("the server ends: %s", error, exc_info=error)
+            self._broken = True
+            self._stop.set()
 
     def _watch(self, name: str, supply: Any) -> None:
         ups = self._config.upses[name]
         monitor = Monitor(name, ups, sensors.create(ups), supply, self._changed)
         self._monitors[name] = monitor
-        self._watches[name] = asyncio.create_task(monitor.run())
+        self._watches[name] = self._keep_running(monitor.run())
 
     def _supplies(self) -> dict[str, Any]:
         return {name: monitor.supply for name, monitor in self._monitors.items()}
@@ -178,7 +178,10 @@ class Server:
             for sock in announcer.sockets:
                 loop.add_reader(sock.fileno(), announcer.on_readable, sock)
             while True:
-                announcer.announce()
+                try:
+                    announcer.announce()
+                except Exception:
+                    log.exception("not announced: who has no address does not find this server")
                 await asyncio.sleep(wanted.interval)
         finally:
             for sock in announcer.sockets:
@@ -199,7 +202,7 @@ class Server:
         else:
             self._reload_fault = ""
             self._apply(config)
-            self._hub.reconfigure(context, config.limits, config.tls.revoked)
+            self._hub.reconfigure(context, room_for(config.limits), config.tls.revoked)
             log.info("reloaded %s", self._path)
         notify.ready(f"fleet {self._config.fleet}")
 
@@ -214,9 +217,10 @@ class Server:
             if name not in config.upses:
                 self._watches.pop(name).cancel()
                 del self._monitors[name]
+        unchanged = (before.policy, before.refill_ratio) == (config.policy, config.refill_ratio)
         for name, ups in config.upses.items():
             earlier = self._monitors.get(name)
-            if earlier is None or earlier.ups != ups or before.policy != config.policy:
+            if earlier is None or earlier.ups != ups or not unchanged:
                 known = earlier.supply if earlier else None
                 if earlier:
                     self._watches.pop(name).cancel()

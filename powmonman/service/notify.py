@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -13,13 +14,13 @@ def notify(**variables: str | int) -> None:
     if not address:
         return
     message = "\n".join(f"{name}={value}" for name, value in variables.items())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+    ):
         sock.setblocking(False)
-        try:
-            sock.connect("\0" + address[1:] if address.startswith("@") else address)
-            sock.send(message.encode())
-        except OSError:
-            pass
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.send(message.encode())
 
 
 def ready(status: str) -> None:

@@ -50,6 +50,7 @@ class Daemon:
         self.state = Path(settings["state_dir"])
         self.runtime = Path(settings["runtime_dir"])
         self.environment: dict[str, str] = {}
+        self.prefix: list[str] = []
         self.settings = settings
         self._output = directory / "output"
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,8 +70,9 @@ class Daemon:
         """Start it, and return at once."""
         assert not self.running
         with self._output.open("ab") as output:
+            program = [sys.executable, "-m", "powmonman"]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "powmonman", self.kind, "--config", str(self.config)],
+                [*self.prefix, *program, self.kind, "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,0 +1,98 @@
+"""The server's own host is short of something: it goes on, or says at once that it can't."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from .daemon import program, wait_for
+from .peers import HELLO, Caller, half_open
+from .stage import together
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
+BROKEN_PART = """
+import powmonman.server.hub
+def sweep(self, lease):
+    raise RuntimeError("a part of the server broke")
+powmonman.server.hub.Hub.sweep = sweep
+"""
+
+
+@together
+def test_strangers_leave_enough_files_for_the_sensor_and_for_hosts(fleet: Fleet) -> None:
+    """600 strangers, and room for 400 open files."""
+    server, nas = fleet.server(), fleet.client("nas")
+    server.prefix = ["sh", "-c", 'ulimit -n 400; exec "$@"', "sh"]
+    fleet.up(server, nas)
+    assert server.said("only 400 files can be open: 144 connections instead of 2048")
+    with half_open(fleet.port, 600):
+        fleet.mains("off")
+        nas.says("on battery · outage")
+        with Caller(fleet.authority.client("db"), fleet.port) as caller:
+            caller.says(HELLO)
+            assert caller.hears()["upses"]["ups"]["state"] == "on_battery"
+        assert server.said("refused a stranger at 127.0.0.1: too many connections")
+    assert server.said("power unknown · .*many open files|Traceback|Too many open") == []
+
+
+@together
+def test_a_port_that_is_taken_is_an_error_and_not_half_a_server(fleet: Fleet) -> None:
+    """Only IPv4 has it: a server on IPv6 alone would look alive, and no host would find it."""
+    server = fleet.server(listen__address="")
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        server.configure(listen__port=port)
+        server.start()
+        assert server.ended() == 1
+    assert server.said(rf"0\.0\.0\.0 port {port}: Address already in use")
+
+
+@together
+def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> None:
+    """Whoever opens the FIFO for writing waits for a reader, who never comes."""
+    server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    fleet.up(server, nas)
+    os.mkfifo(server.state / f".server-upses.json.{server.pid}")
+    began = fleet.mains("off")
+    nas.says("on battery · outage", within=4)
+    server.says("not written within 2 s · an outage would be forgotten")
+    assert wait_for("faults", lambda: fleet.report(server)["faults"])
+    fleet.mains("on")
+    nas.says("mains are back", within=4)
+    assert began
+    ending = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - ending < 6
+
+
+@together
+def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None:
+    """Whoever supervises it starts a whole one; clients that count go on counting."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(BROKEN_PART, encoding="utf-8")
+    server = fleet.server()
+    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    server.start()
+    assert server.ended() == 1
+    assert server.said("CRITICAL the server ends: a part of the server broke")
+
+
+@together
+def test_a_changed_rate_of_repayment_is_applied_on_reload(fleet: Fleet) -> None:
+    server = fleet.server(refill_ratio=1000)
+    server.start().says("on mains")
+    fleet.mains("off")
+    server.says("on battery")
+    time.sleep(0.5)
+    fleet.mains("on")
+    server.says("is over after")
+    server.configure(refill_ratio=1)
+    server.reload()
+    wait_for("repayment", lambda: fleet.report(server)["upses"]["ups"]["spent"] == 0, within=8)
