@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, ServerConfig
-from powmonman.core.messages import LONGEST_LINE, Error, Message, Query, Report, decode, encode
+from powmonman.core.messages import (
+    LONGEST_LINE,
+    Error,
+    Message,
+    ProtocolError,
+    Query,
+    Report,
+    decode,
+    encode,
+)
 from powmonman.service.files import socket_address
 from powmonman.table import table
 
@@ -87,7 +96,10 @@ def _ask_locally(config: ServerConfig) -> dict[str, Any]:
     except OSError as error:
         why = error.strerror or error
         raise StatusError(f"{path}: {why}: is powmonman-server running?") from None
-    return _body(decode(bytes(data).rstrip(b"\n")))
+    try:
+        return _body(decode(bytes(data).rstrip(b"\n")))
+    except ProtocolError as error:
+        raise StatusError(f"{path}: the answer can't be read: {error}") from None
 
 
 def _ask_remotely(config: ClientConfig) -> dict[str, Any]:

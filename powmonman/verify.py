@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
-from powmonman.client.agent import VIEW
+from powmonman.client.agent import VIEW, VIEW_LASTS
 from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, ServerConfig
@@ -99,7 +99,7 @@ def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
     if view.get("power") == "unknown":
         yield f"connected, but the power is unknown: {view.get('reason')}"
     age = boottime() - float(view.get("stamp") or 0.0)
-    if age > max(6.0, float(view.get("lease") or 15.0)):
+    if age > max(VIEW_LASTS, float(view.get("lease") or 15.0)):
         yield f"the client's clock does not tick: its last word is {age:.0f} s old"
 
 

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
 from powmonman.client import connector, shutdown
@@ -28,17 +28,22 @@ from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
-from powmonman.core.policy import Phase, Rules
+from powmonman.core.policy import LONGEST_SLEEP, Phase, Rules
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
 from powmonman.service.files import write_json
 from powmonman.service.logs import Logs
 
+if TYPE_CHECKING:
+    from powmonman.core.power import PowerState
+
 log = logging.getLogger("powmonman.client")
 
 VIEW = "client.json"
 SAVE_EVERY = 5.0
+# A view older than this, or than a lease, was written by a client that stands still.
+VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
 TAKEN_WITHIN = 15.0
 
 
@@ -49,7 +54,7 @@ class _Told:
     status: Status | None = None
     saved: float = -SAVE_EVERY
     unsaved: str = ""
-    phase: Phase = Phase.IDLE
+    news: tuple[Phase, PowerState, str, bool] | None = None
 
 
 class Agent:
@@ -274,10 +279,15 @@ class Agent:
                 Status(plan.phase, plan.power, plan.left(self._rules), plan.outage, plan.reason)
             )
         moment = time.monotonic()
-        if plan.phase is not self._told.phase or moment - self._told.saved >= SAVE_EVERY:
-            self._told.phase, self._told.saved = plan.phase, moment
+        news = (plan.phase, plan.power, plan.reason, self._connected)
+        if news != self._told.news or moment - self._told.saved >= SAVE_EVERY:
+            self._told.news, self._told.saved = news, moment
             self._save()
             self._view()
+
+    @property
+    def _connected(self) -> bool:
+        return self._proved and self._link is not None
 
     def _save(self) -> None:
         fault = save_plan(self._runtime, self._plan)
@@ -291,7 +301,7 @@ class Agent:
         view = {
             "pid": os.getpid(),
             "version": __version__,
-            "connected": self._proved and link is not None,
+            "connected": self._connected,
             "server": link.host if link else "",
             "port": link.port if link else 0,
             "stamp": now().boot,

@@ -39,8 +39,9 @@ def new_fleet(
 
     yield make
     for fleet in made:
-        print(fleet.logs())
-        fleet.close()
+        if not fleet.closed:
+            print(fleet.logs())
+            fleet.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,9 @@ def stage(request: pytest.FixtureRequest, new_fleet: Callable[[], Fleet]) -> Ite
     stage = Stage(chosen, new_fleet)
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def fleet(new_fleet: Callable[[], Fleet]) -> Fleet:
+    """Make one fleet for one test."""
+    return new_fleet()
