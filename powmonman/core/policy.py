@@ -15,8 +15,9 @@ Rules:
 5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
    freshness; it restarts the silence clock, but only twice for short stalls in one outage, or
    repeated stalls would put the commit off for ever.
-6. A boot or a resume from suspend forgets everything known about the power. That this host has
-   committed in this boot is not about the power, and stays.
+6. A boot or a resume from suspend forgets everything known about the power, and what may have
+   waited in the socket since before it is not listened to. That this host has committed in this
+   boot is not about the power, and stays.
 7. After the commit nothing cancels, and there is one commit for one outage.
 
 | phase     | event / guard                                  | next      | commands        |
@@ -139,6 +140,7 @@ class Plan:
         reminded: When the operator was last told that fresh news are missing.
         holding: The deadline is reached, but the news are not fresh enough to act on.
         vague: The server answers, and says that it does not know.
+        woken: Resumed from suspend, and nothing heard that is surely newer.
     """
 
     power: PowerState = PowerState.UNKNOWN
@@ -163,6 +165,7 @@ class Plan:
     reminded: float = NEVER
     holding: bool = False
     vague: bool = False
+    woken: bool = False
 
     def left(self, rules: Rules) -> float | None:
         """Seconds until this host may shut down; None when nothing is counted."""
@@ -208,7 +211,14 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     sent = dict(plan.pings).get(state.echo)
     plan, nonce = _ping(plan, now)
     commands.append(Acknowledge(state.seq, nonce))
-    plan = replace(plan, lease=max(0.3, state.lease), refill_ratio=state.policy.refill_ratio)
+    if plan.woken and sent is None:
+        return _decide(plan, commands, rules, now, may_ask=False)
+    plan = replace(
+        plan,
+        woken=False,
+        lease=max(0.3, state.lease),
+        refill_ratio=state.policy.refill_ratio,
+    )
     known = host_power(state.upses, rules)
     vague = known.state is PowerState.UNKNOWN
     if vague and (not plan.vague or known.reason != plan.reason):
@@ -283,7 +293,12 @@ def _elapse(plan: Plan, now: Now) -> Step:
     if boot - passed >= 1.0:
         asleep = f"asleep for {boot - passed:.0f} s: what was known about the power is forgotten"
         forgotten = Plan(
-            nonce=plan.nonce, lease=plan.lease, last=now, wake_at=now.running, after=plan.after
+            nonce=plan.nonce,
+            lease=plan.lease,
+            last=now,
+            wake_at=now.running,
+            after=plan.after,
+            woken=True,
         )
         if plan.phase is Phase.COMMITTED:
             forgotten = replace(forgotten, phase=plan.phase, outage=plan.outage)

@@ -122,6 +122,20 @@ def test_sleep_forgets_everything():
     assert story.said("asleep for 3600 s") == 1
 
 
+def test_what_lay_in_the_socket_during_a_sleep_starts_nothing():
+    """The mains came back while this host slept, and it wakes where no server is."""
+    story = Playbook().hears(on_battery(), at=0).waits(until=500)
+    story.linked = False
+    story.sleeps(36_000)._say(echo=story.plan.nonce)
+    story.shows(IDLE).falls_silent().runs_nothing_until(50_000)
+
+
+def test_an_outage_is_counted_again_once_the_server_has_answered_after_a_sleep():
+    story = Playbook().hears(on_battery(), at=0).waits(until=100).sleeps(200)
+    story.shows(IDLE).hears(on_battery(age=300), at=310).waits(until=320)
+    story.shows(COUNTING, left=290).runs_once(between=(609, 611))
+
+
 def test_what_was_spent_drains_slowly_so_a_second_outage_starts_late():
     """500 s on battery, 100 s of mains: 10 s are paid back."""
     story = Playbook().hears(on_battery(), at=0).hears(on_mains(spent=500), at=500)
