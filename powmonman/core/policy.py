@@ -18,7 +18,8 @@ Rules:
 6. A boot or a resume from suspend forgets everything known about the power, and what may have
    waited in the socket since before it is not listened to. That this host has committed in this
    boot is not about the power, and stays.
-7. After the commit nothing cancels, and there is one commit for one outage.
+7. After the commit nothing cancels, and there is one commit for one outage. A dry run's commit is
+   none: a host that is armed in that outage counts on.
 
 | phase     | event / guard                                  | next      | commands        |
 |-----------|------------------------------------------------|-----------|-----------------|
@@ -27,7 +28,8 @@ Rules:
 | counting  | on_mains                                       | idle      | Say, Warn       |
 | counting  | unknown, silence                               | counting  | Say (once)      |
 | counting  | deadline, rule 4 holds                         | committed | Run, Say, Warn  |
-| committed | on_mains, in a dry run                         | idle      | Say             |
+| committed | in a dry run, on_mains                         | idle      | Say             |
+| committed | in a dry run, and now it is none               | counting  | Say             |
 | committed | on_mains for `REARM`, and this host still runs | idle      | Say             |
 | any       | resumed from suspend                           | idle      | Say             |
 
@@ -141,6 +143,7 @@ class Plan:
         holding: The deadline is reached, but the news are not fresh enough to act on.
         vague: The server answers, and says that it does not know.
         woken: Resumed from suspend, and nothing heard that is surely newer.
+        rehearsed: The commit was that of a dry run.
     """
 
     power: PowerState = PowerState.UNKNOWN
@@ -166,6 +169,7 @@ class Plan:
     holding: bool = False
     vague: bool = False
     woken: bool = False
+    rehearsed: bool = False
 
     def left(self, rules: Rules) -> float | None:
         """Seconds until this host may shut down; None when nothing is counted."""
@@ -301,7 +305,9 @@ def _elapse(plan: Plan, now: Now) -> Step:
             woken=True,
         )
         if plan.phase is Phase.COMMITTED:
-            forgotten = replace(forgotten, phase=plan.phase, outage=plan.outage)
+            forgotten = replace(
+                forgotten, phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed
+            )
         return forgotten, [Say(logging.WARNING, asleep)]
     late = now.running - max(plan.wake_at, last.running)
     lived = passed
@@ -349,7 +355,7 @@ def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
     elif plan.phase is Phase.IDLE and plan.power is PowerState.UNKNOWN:
         commands.append(Say(logging.INFO, "on mains"))
     if plan.phase is Phase.COMMITTED:
-        plan, more = _rearmed(plan, rules)
+        plan, more = _rearmed(plan)
         commands += more
     else:
         plan = replace(plan, phase=Phase.IDLE, outage="")
@@ -364,8 +370,8 @@ def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
     ), commands
 
 
-def _rearmed(plan: Plan, rules: Rules) -> Step:
-    if rules.dry_run:
+def _rearmed(plan: Plan) -> Step:
+    if plan.rehearsed:
         return replace(plan, phase=Phase.IDLE, outage=""), [
             Say(logging.INFO, f"mains are back · outage {short(plan.outage)} · dry run over")
         ]
@@ -402,6 +408,8 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
 def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_ask: bool) -> Step:
     plan, more = _report_silence(plan, rules, now)
     commands += more
+    plan, more = _arm(plan, rules)
+    commands += more
     plan, more = _count(plan, rules)
     commands += more
     left = plan.left(rules)
@@ -437,6 +445,16 @@ def _report_silence(plan: Plan, rules: Rules, now: Now) -> Step:
     return replace(plan, reminded=now.running), [Say(logging.WARNING, f"{why} · {what}")]
 
 
+def _arm(plan: Plan, rules: Rules) -> Step:
+    if plan.phase is not Phase.COMMITTED or not plan.rehearsed or rules.dry_run:
+        return plan, []
+    if plan.power is not PowerState.ON_BATTERY:
+        return replace(plan, phase=Phase.IDLE, outage="", rehearsed=False), []
+    plan = replace(plan, phase=Phase.COUNTING, rehearsed=False)
+    text = f"no longer a dry run · outage {short(plan.outage)}"
+    return plan, [Say(logging.WARNING, f"{text} · shutdown in {plan.left(rules) or 0.0:.0f} s")]
+
+
 def _count(plan: Plan, rules: Rules) -> Step:
     left = plan.left(rules)
     if left is None:
@@ -456,7 +474,7 @@ def _commit(plan: Plan, rules: Rules, *, fresh: bool) -> Step:
     source = "the server says so" if fresh else "the server is silent"
     reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
-    return replace(plan, phase=Phase.COMMITTED), [
+    return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run), [
         Say(logging.WARNING, f"{what} · {reason}"),
         _warn(rules, "This host shuts down now: the mains have not returned."),
         Run(reason),

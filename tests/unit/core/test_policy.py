@@ -192,6 +192,23 @@ def test_a_dry_run_counts_again_in_the_next_outage():
     assert all("(dry run)" in warning.text for warning in story.of(policy.Warn))
 
 
+def test_a_host_that_is_armed_after_a_dry_run_shuts_down_in_the_same_outage():
+    story = Playbook(after=100, dry_run=True).hears(on_battery(), at=0).waits(until=150)
+    story.shows(COMMITTED)
+    story.rules = Rules(after=100)
+    story.waits(until=160).shows(COMMITTED).waits(until=3000)
+    assert 2 == len(story.ran_at())
+    assert 150 <= story.ran_at()[1] <= 161
+    assert 1 == story.said("no longer a dry run")
+
+
+def test_a_shutdown_under_way_is_not_made_a_dry_run_by_a_new_configuration():
+    """Else the host would count again at once, and run its commands twice."""
+    story = Playbook(after=100).hears(on_battery(), at=0).waits(until=110)
+    story.rules = Rules(after=100, dry_run=True)
+    story.hears(on_mains(), at=120).waits(until=130).shows(COMMITTED)
+
+
 def test_a_host_that_stays_up_after_its_commit_counts_again_and_says_so():
     story = Playbook(after=100).hears(on_battery(), at=0).waits(until=110)
     story.hears(on_mains(), at=120).waits(until=800).shows(IDLE)
