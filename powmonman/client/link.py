@@ -63,8 +63,7 @@ class Link:
                 sock.sendall(pipe.outgoing())
                 if pipe.handshaken:
                     break
-                sock.settimeout(max(0.01, give_up - time.monotonic()))
-                pipe.receive(_received(sock))
+                pipe.receive(_received(sock, give_up))
             sock.setblocking(False)
         except (OSError, ssl.SSLError, LinkError) as error:
             sock.close()
@@ -168,7 +167,11 @@ class Link:
         self._socket.close()
 
 
-def _received(sock: socket.socket) -> bytes:
+def _received(sock: socket.socket, give_up: float) -> bytes:
+    left = give_up - time.monotonic()
+    if left <= 0:
+        raise LinkError("no handshake in time")
+    sock.settimeout(left)
     data = sock.recv(65536)
     if not data:
         raise LinkError("closed during the handshake")

@@ -154,6 +154,8 @@ class Session(asyncio.Protocol):
 
     def tell(self, shared: bytes) -> None:
         """Send the newest state, now or as soon as the client reads again."""
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._blocked:
             self._due = True
             return
