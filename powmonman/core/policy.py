@@ -206,6 +206,8 @@ def disconnected(plan: Plan) -> Plan:
 def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
     """Let time pass; must be called at `plan.wake_at` at the latest."""
     plan, commands = _elapse(plan, now)
+    if plan.phase is Phase.COUNTING and rules.after is not None:
+        plan = replace(plan, after=min(plan.after, rules.after))
     return _decide(plan, commands, rules, now, may_ask=connected)
 
 

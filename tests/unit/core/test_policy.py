@@ -160,6 +160,15 @@ def test_the_deadline_never_moves_later_during_an_outage():
     story.waits(until=110).shows(COUNTING, left=190)
 
 
+def test_a_sooner_deadline_of_this_host_needs_no_server():
+    """The operator sees that nobody comes to help, and the server is gone."""
+    story = Playbook(after=3600).hears(on_battery(), at=0).falls_silent(at=30).waits(until=60)
+    story.rules = Rules(after=300)
+    story.waits(until=70).shows(COUNTING, left=230)
+    story.rules = Rules(after=7200)
+    story.runs_once(between=(299, 301))
+
+
 def test_two_supplies_one_bad_is_no_outage():
     story = Playbook(upses=("a", "b"), min_supplies=1)
     story.hears(a=on_battery(), b=on_mains(), at=0).shows(IDLE).runs_nothing_until(5000)
