@@ -227,8 +227,10 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     )
     known = host_power(state.upses, rules)
     vague = known.state is PowerState.UNKNOWN
-    if vague and (not plan.vague or known.reason != plan.reason):
-        commands.append(Say(logging.WARNING, f"power unknown · {known.reason}"))
+    new = known.reason != plan.reason
+    if (vague and (new or not plan.vague)) or (known.reason and new):
+        what = "power unknown" if vague else known.state.replace("_", " ")
+        commands.append(Say(logging.WARNING, f"{what} · {known.reason}"))
     plan = replace(plan, vague=vague, reason=known.reason)
     after = state.policy.after if rules.after is None else rules.after
     if plan.phase is Phase.IDLE:

@@ -169,3 +169,15 @@ def test_roots_unit_must_be_active_where_it_is_to_run_the_commands(fleet: Fleet)
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == [
         "powmonman-shutdown.path is not active: nothing would shut this host down"
     ]
+
+
+@together
+def test_a_ups_that_the_server_does_not_watch_is_a_fault_while_all_is_well(fleet: Fleet) -> None:
+    """On mains by the other one; in an outage this host would wait for news for ever."""
+    server, nas = fleet.server(), fleet.client("nas", upses=["ups", "usp"])
+    fleet.up(server, nas)
+    code, found = verify(fleet, nas, "--wait", "1")
+    assert code == 1
+    assert found["faults"] == [
+        "a UPS of this host is not known: the server watches no UPS 'usp'",
+    ]

@@ -169,6 +169,12 @@ def test_a_sooner_deadline_of_this_host_needs_no_server():
     story.runs_once(between=(299, 301))
 
 
+def test_a_ups_that_nobody_watches_is_said_while_all_is_well():
+    """Else a misspelt name is found out in the outage, in which this host stays up."""
+    story = Playbook(upses=("rack", "rakc")).hears(rack=on_mains(), at=0).waits(until=100)
+    assert 1 == story.said("on mains · the server watches no UPS 'rakc'")
+
+
 def test_two_supplies_one_bad_is_no_outage():
     story = Playbook(upses=("a", "b"), min_supplies=1)
     story.hears(a=on_battery(), b=on_mains(), at=0).shows(IDLE).runs_nothing_until(5000)
