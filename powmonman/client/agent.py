@@ -355,11 +355,15 @@ class Agent:
         """Make a request that is laid ready, and see it through: now, or after a crash."""
         if self._plan.phase is not Phase.COMMITTED or self._config.dry_run:
             return
-        if shutdown.request(self._runtime):
-            log.warning("shutdown requested", extra={"outage": self._plan.outage})
-        if self._config.shutdown.via == "unit":
-            self._taken_by = time.monotonic() + TAKEN_WITHIN
-        elif shutdown.withdraw(self._runtime):
+        try:
+            if shutdown.request(self._runtime):
+                log.warning("shutdown requested", extra={"outage": self._plan.outage})
+            if self._config.shutdown.via == "unit":
+                self._taken_by = time.monotonic() + TAKEN_WITHIN
+            elif shutdown.withdraw(self._runtime):
+                self._start_directly()
+        except OSError as error:
+            log.critical("%s: %s · starting the commands directly", self._runtime, error.strerror)
             self._start_directly()
 
     def _check_request(self) -> None:
@@ -367,7 +371,11 @@ class Agent:
         if self._taken_by is None or time.monotonic() < self._taken_by:
             return
         self._taken_by = None
-        if shutdown.withdraw(self._runtime):
+        try:
+            taken = not shutdown.withdraw(self._runtime)
+        except OSError:
+            taken = False
+        if not taken:
             log.critical("powmonman-shutdown.path did not take the request up: is it active?")
             self._start_directly()
 

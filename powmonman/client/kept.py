@@ -27,26 +27,37 @@ FILE = "plan.json"
 
 def load_plan(runtime_dir: Path, now: Now) -> Plan:
     """Return the plan that an earlier process of this boot kept, or an empty one."""
-    kept = read_json(runtime_dir / FILE)
-    if kept is None or not boot_id() or kept.get("boot_id") != boot_id():
+    plan = _read(runtime_dir / FILE)
+    if plan is None or plan.last is None:
         return Plan()
-    try:
-        plan = from_json(Plan, dict(kept["plan"]))
-    except (KeyError, TypeError, ValueError, RecordError) as error:
-        log.warning("%s can't be used: %s", runtime_dir / FILE, error)
-        return Plan()
-    if plan.last is None or plan.last.boot > now.boot or plan.last.running > now.running:
-        return Plan()
-    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0:
-        log.warning("%s can't be used: no client wrote that", runtime_dir / FILE)
+    if plan.last.boot > now.boot or plan.last.running > now.running:
         return Plan()
     away = now.boot - plan.last.boot
     if plan.power is PowerState.ON_BATTERY and away > 2 * plan.after:
         log.warning("was not running for %.0f s: the outage it knew of is over", away)
-        return Plan()
+        if plan.phase is not Phase.COMMITTED:
+            return Plan()
+        # That this host has committed in this boot is not about the power, and stays.
+        return Plan(phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed)
     if plan.phase is not Phase.IDLE:
         log.warning("resumed: %s, away for %.1f s", plan.phase, away)
     return replace(plan, pings=(), vague=False, wake_at=min(plan.wake_at, now.running))
+
+
+def _read(path: Path) -> Plan | None:
+    """Return the plan in the file, if a client of this boot can have written it."""
+    kept = read_json(path)
+    if kept is None or not boot_id() or kept.get("boot_id") != boot_id():
+        return None
+    try:
+        plan = from_json(Plan, dict(kept["plan"]))
+    except (KeyError, TypeError, ValueError, RecordError) as error:
+        log.warning("%s can't be used: %s", path, error)
+        return None
+    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0:
+        log.warning("%s can't be used: no client wrote that", path)
+        return None
+    return plan
 
 
 def save_plan(runtime_dir: Path, plan: Plan) -> str:

@@ -164,13 +164,12 @@ def run_command(command: Command) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the command with everything it started; one that can't be killed is left behind."""
+    """Kill the command with everything it started; what can't be killed is left behind."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(KILL_PAUSE)
-            return
 
 
 def check_trusted(path: Path) -> None:
