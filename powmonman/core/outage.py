@@ -7,7 +7,9 @@ Rules:
 2. Time on battery is a budget (`spent`): one second a second while an outage is open, paid back at
    one second per `refill_ratio` seconds of good mains that were really observed, never above
    `runtime`, never below zero. So a second outage doesn't start from zero.
-3. A restart of the server within one boot resumes an open outage; the state is unknown until the
+3. What was seen longer ago than `max_gap` is unknown, not news: a server that stood still must
+   look before it speaks.
+4. A restart of the server within one boot resumes an open outage; the state is unknown until the
    sensor has settled. Another boot starts a new outage, with what was spent.
 
 `now` is CLOCK_BOOTTIME in seconds throughout: what decides never looks at the wall clock.
@@ -21,6 +23,7 @@ from powmonman.core.messages import UpsNews
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
 
 UNSETTLED = "the sensor has not settled yet"
+STALE = "the server stood still and has not looked again yet"
 
 
 @dataclass(frozen=True)
@@ -93,18 +96,21 @@ class Supply:
 
     def news(self, now: float) -> UpsNews:
         """Return what clients are told at `now`."""
+        stale = self.at is not None and now - self.at > self.debounce.max_gap
         return UpsNews(
-            state=self.state,
+            state=PowerState.UNKNOWN if stale else self.state,
             outage=self.outage.id if self.outage else "",
             age=max(0.0, now - self.outage.began) if self.outage else 0.0,
             spent=self._spent_until(now),
             charge=self.reading.charge,
             runtime=self.reading.runtime,
             low_battery=self.reading.low_battery,
-            reason=self._reason(),
+            reason=self._reason(stale=stale),
         )
 
-    def _reason(self) -> str:
+    def _reason(self, *, stale: bool) -> str:
+        if stale and self.state is not PowerState.UNKNOWN:
+            return STALE
         if self.reading.reason or self.state is not PowerState.UNKNOWN:
             return self.reading.reason
         return UNSETTLED

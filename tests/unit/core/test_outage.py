@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powmonman.core.outage import UNSETTLED, Record, Supply
+from powmonman.core.outage import STALE, UNSETTLED, Record, Supply
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
 
 ON, OFF = Reading(mains=True), Reading(mains=False)
@@ -65,6 +65,19 @@ def test_mains_that_nobody_observed_pay_back_nothing():
     spent = supply.news(now).spent
     supply = supply.observe(ON, now + 5000, "x")
     assert supply.spent >= spent - 1
+
+
+@pytest.mark.parametrize("reading", [ON, OFF])
+def test_a_server_that_stood_still_does_not_pass_off_what_it_saw_before_as_news(reading):
+    """The mains may have returned meanwhile: a client at its deadline would act on it."""
+    supply, now = watch(Supply(), [reading] * 10)
+    seen = supply.state
+    assert seen is not PowerState.UNKNOWN
+    assert seen == supply.news(now + 2).state
+    stale = supply.news(now + 20)
+    assert (PowerState.UNKNOWN, STALE) == (stale.state, stale.reason)
+    again = supply.observe(reading, now + 20, "x").news(now + 20)
+    assert (seen, "") == (again.state, again.reason)
 
 
 def test_the_budget_saturates_at_the_runtime():
