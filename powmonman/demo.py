@@ -82,15 +82,31 @@ def _roll_out() -> None:
     print("Rolling out to five hosts below .demo/, with the roles of a real roll-out.\n")
     STAGE.mkdir(exist_ok=True)
     began = time.monotonic()
-    done = subprocess.run(
+    process = subprocess.Popen(
         [playbook, "-i", "inventory.demo", "site.yml"],
         cwd=ROOT,
         env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        check=False,
+        # Ctrl-C reaches the demo alone, which then ends the roll-out with all its workers.
+        start_new_session=True,
     )
-    if done.returncode != 0:
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        _end_roll_out(process)
+        raise
+    if code != 0:
         raise DemoError("the roll-out failed; the reason stands above")
     print(f"\nRolled out in {time.monotonic() - began:.0f} s.")
+
+
+def _end_roll_out(process: subprocess.Popen[bytes]) -> None:
+    """Ansible's workers have sessions of their own: it ends them itself, if it is asked."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(10.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _clean_up(*, keep: bool) -> None:
@@ -98,8 +114,22 @@ def _clean_up(*, keep: bool) -> None:
     for pid_file in STAGE.glob("*/run/powmonman/*.pid"):
         with contextlib.suppress(ProcessError):
             stop(pid_file, wait=5.0)
+    # What was interrupted while it started has no process file yet.
+    for pid in _on_stage():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
     if not keep:
         shutil.rmtree(STAGE, ignore_errors=True)
+
+
+def _on_stage() -> list[int]:
+    """Return the processes whose command line names the stage."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"{STAGE}/".encode() in (directory / "cmdline").read_bytes():
+                found.append(int(directory.name))
+    return found
 
 
 class Story:
