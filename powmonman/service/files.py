@@ -46,11 +46,15 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is none that can be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        with open(path, "rb", opener=_without_surprise) as file:
             return parse(file.read(LARGEST))
     except (OSError, RecordError):
         return None
+
+
+def _without_surprise(path: str, flags: int) -> int:
+    """Open no link, and wait for nobody: it may be a FIFO."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager

@@ -16,12 +16,15 @@ import queue
 import socket
 import stat
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from powmonman.config.schema import Log
 
 JOURNAL = "/run/systemd/journal/socket"
+MOST_LINES = 1000
+CLOSING = 1.0
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 _COLOURS = {logging.WARNING: "\033[33m", logging.ERROR: "\033[31m"}
 _FIELDS = ("outage", "ups", "host")
@@ -95,7 +98,7 @@ class Logs:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
         self._logger.propagate = False
-        self._listener: logging.handlers.QueueListener | None = None
+        self._file: _File | None = None
 
     def apply(self, config: Log) -> None:
         """Log as `config` says. A file that can't be opened is reported, and done without."""
@@ -114,23 +117,47 @@ class Logs:
         path = config.file
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(0, "not a regular file")
-        file = logging.handlers.RotatingFileHandler(
-            path, maxBytes=config.file_kib * 1024, backupCount=config.file_keep, encoding="utf-8"
-        )
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        lines: queue.Queue[logging.LogRecord] = queue.Queue(maxsize=1000)
-        self._listener = logging.handlers.QueueListener(lines, file)
-        self._listener.start()
-        self._logger.addHandler(_Dropping(lines))
+        self._file = _File(config)
+        self._logger.addHandler(_Dropping(self._file.lines))
 
     def close(self) -> None:
         """Write out what is queued and let go of everything."""
-        if self._listener is not None:
-            self._listener.stop()
-            self._listener = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         for handler in list(self._logger.handlers):
             self._logger.removeHandler(handler)
             handler.close()
+
+
+class _File:
+    """A rotating file, written by a thread of its own.
+
+    `logging.handlers.QueueListener` would wait for a disk that hangs when it is stopped.
+    """
+
+    def __init__(self, config: Log) -> None:
+        self._handler = logging.handlers.RotatingFileHandler(
+            config.file,
+            maxBytes=config.file_kib * 1024,
+            backupCount=config.file_keep,
+            encoding="utf-8",
+        )
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.lines: queue.Queue[logging.LogRecord | None] = queue.Queue(maxsize=MOST_LINES)
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (record := self.lines.get()) is not None:
+            self._handler.handle(record)
+        self._handler.close()
+
+    def close(self) -> None:
+        """Wait for what is queued, but not for ever."""
+        with contextlib.suppress(queue.Full):
+            self.lines.put(None, timeout=CLOSING)
+            self._thread.join(CLOSING)
 
 
 class _Dropping(logging.handlers.QueueHandler):

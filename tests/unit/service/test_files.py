@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from powmonman.service.files import read_json, socket_address, write_json
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state.json"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_written_is_read(file: Path, *, durable: bool) -> None:
+    write_json(file, {"a": [1, "ä"]}, durable=durable)
+    assert read_json(file) == {"a": [1, "ä"]}
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_world_may_not_read_it(file: Path) -> None:
+    write_json(file, {}, durable=False)
+    assert file.stat().st_mode & 0o777 & ~0o640 == 0
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(file, {"a": 1}, durable=True)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_json(file, {"a": 2}, durable=True)
+    assert read_json(file) == {"a": 1}
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_links_are_replaced_and_never_written_through(file: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious", encoding="utf-8")
+    file.symlink_to(victim)
+    write_json(file, {"a": 1}, durable=False)
+    assert victim.read_text("utf-8") == "precious"
+    assert not file.is_symlink()
+
+    file.with_name(f".state.json.{os.getpid()}").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic link"):
+        write_json(file, {"a": 2}, durable=False)
+    assert victim.read_text("utf-8") == "precious"
+
+
+def test_durable_means_that_file_and_directory_are_synced(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(file, {}, durable=True)
+    write_json(file, {}, durable=False)
+    assert synced == [f".state.json.{os.getpid()}", file.parent.name]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[1]", b"{", b"[" * 100_000, b'{"a":"' + b"x" * 2**21 + b'"}']
+)
+def test_what_is_no_object_is_nothing(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    assert read_json(file) is None
+
+
+def test_what_is_no_file_is_nothing(file: Path, tmp_path: Path) -> None:
+    """A FIFO without a writer would else be waited for; and nothing is left open."""
+    before = open_files()
+    assert read_json(file) is None
+    os.mkfifo(file)
+    assert read_json(file) is None
+    assert read_json(tmp_path) is None
+    link = tmp_path / "link"
+    link.symlink_to("/etc/hostname")
+    assert read_json(link) is None
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_a_socket_can_be_had_at_any_path(tmp_path: Path, depth: int) -> None:
+    """108 bytes are all that a socket's address has."""
+    directory = tmp_path.joinpath(*["d" * 60] * depth)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "server.sock"
+    heard: list[Any] = []
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        with socket_address(path) as address:
+            server.bind(address)
+        server.listen()
+        with socket_address(path) as address:
+            client.connect(address)
+        connection, _ = server.accept()
+        with connection:
+            client.sendall(b"{}")
+            heard.append(json.loads(connection.recv(10)))
+    assert heard == [{}]
+    assert path.exists()
