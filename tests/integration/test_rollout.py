@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,8 @@ class Rollout:
             probe.bind(("127.0.0.11", 0))
             self._port = probe.getsockname()[1]
 
-    def run(self, *options: str, playbook: str = "site.yml", **variables: object) -> Run:
-        variables = {"powmonman_port": self._port, **variables}
+    def run(self, *options: str, playbook: str = "site.yml", **variables: Any) -> Run:
+        variables["powmonman_port"] = self._port
         done = subprocess.run(
             [ANSIBLE, "-i", self._inventory, "-e", json.dumps(variables), playbook, *options],
             cwd=REPOSITORY,
@@ -227,7 +228,7 @@ RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
     ],
 )
 def test_it_is_refused_before_anything_is_changed(
-    rollout: Rollout, variables: dict[str, object], said: str
+    rollout: Rollout, variables: dict[str, Any], said: str
 ) -> None:
     refused = rollout.run(**variables)
     assert refused.code != 0
