@@ -42,6 +42,8 @@ class Host:
     asleep: bool = False
     stopped_until: float = 0.0
     slept: float = 0.0
+    slept_before: float = 0.0
+    dead_link: bool = False
     reconnect_at: float = 0.0
     inbox: list[State] = field(default_factory=list)
     saw_outage: bool = False
@@ -125,7 +127,7 @@ class World:
         changed = (before.state, before.outage) != (self.supply.state, self.supply.outage)
         if changed or self.time % BEAT == 0:
             for host in self.hosts:
-                if host.connected:
+                if host.connected and not host.asleep:
                     self._send(host, host.plan.nonce)
 
     def _send(self, host, echo):
@@ -136,7 +138,7 @@ class World:
 
     def cut(self, host):
         """The connection breaks, with everything in it."""
-        host.connected = False
+        host.connected = host.dead_link = False
         host.inbox.clear()
         host.reconnect_at = self.time + self.random.choice((1, 2, 4))
         host.plan = policy.disconnected(host.plan)
@@ -160,6 +162,8 @@ class World:
             waiting, host.inbox = host.inbox, []
             for state in waiting:
                 self._hear(host, state)
+        if host.dead_link:
+            self.cut(host)
         now = self.now(host)
         if now.running >= host.plan.wake_at:
             linked = host.connected and host.linked
@@ -169,6 +173,8 @@ class World:
         news = state.upses["ups"]
         before = host.plan
         self._take(host, policy.heard(host.plan, state, host.rules, self.now(host)))
+        if host.dead_link:
+            return
         if news.state is PowerState.ON_BATTERY:
             host.heard_battery = True
             if host.due is None and host.plan.phase is Phase.COUNTING and not self.mains:
@@ -242,14 +248,22 @@ class World:
         host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
 
     def suspend(self, host):
+        """What arrives as it falls asleep is read after the resume, from a dead connection."""
         if host.up and not host.asleep:
-            self.cut(host)
-            host.asleep, host.due = True, None
+            if host.connected and host.linked and self.server_runs:
+                self._send(host, host.plan.nonce)
+            host.asleep, host.due, host.dead_link = True, None, host.connected
+            host.slept_before = host.slept
 
     def resume(self, host):
+        """A sleep of no time at all is none."""
         if host.asleep:
-            host.asleep, host.heard_battery, host.due = False, False, None
-            host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
+            host.asleep = False
+            if host.slept == host.slept_before:
+                host.dead_link = False
+            else:
+                host.heard_battery, host.due = False, None
+                host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
 
     def end_server(self, seconds, *, reboot):
         if self.server_up:
