@@ -21,7 +21,9 @@ from dataclasses import dataclass, field, replace
 
 from powmonman.core.messages import UpsNews
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
+from powmonman.core.records import printable
 
+LONGEST_REASON = 500
 UNSETTLED = "the sensor has not settled yet"
 STALE = "the server stood still and has not looked again yet"
 
@@ -105,7 +107,8 @@ class Supply:
             charge=self.reading.charge,
             runtime=self.reading.runtime,
             low_battery=self.reading.low_battery,
-            reason=self._reason(stale=stale),
+            # A sensor's words may be anything; what no client can read tells nobody anything.
+            reason=printable(self._reason(stale=stale))[:LONGEST_REASON],
         )
 
     def _reason(self, *, stale: bool) -> str:

@@ -45,6 +45,7 @@ from enum import StrEnum
 
 from powmonman.core.messages import State, UpsNews
 from powmonman.core.power import PowerState
+from powmonman.core.records import LONGEST_TEXT
 
 MILESTONES = (3600.0, 1800.0, 600.0, 300.0, 120.0, 60.0, 30.0, 10.0)
 USERS_WARNED_AT = 60.0
@@ -281,7 +282,7 @@ def host_power(upses: dict[str, UpsNews], rules: Rules) -> UpsNews:
         outage=latest.outage if latest else "",
         age=latest.age if latest else 0.0,
         spent=spent[min(rules.min_supplies, len(spent)) - 1] if spent else 0.0,
-        reason="; ".join(reasons),
+        reason="; ".join(reasons)[:LONGEST_TEXT],
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from powmonman.core.messages import Policy, State, decode, encode
 from powmonman.core.outage import STALE, UNSETTLED, Record, Supply
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
 
@@ -78,6 +79,15 @@ def test_a_server_that_stood_still_does_not_pass_off_what_it_saw_before_as_news(
     assert (PowerState.UNKNOWN, STALE) == (stale.state, stale.reason)
     again = supply.observe(reading, now + 20, "x").news(now + 20)
     assert (seen, "") == (again.state, again.reason)
+
+
+@pytest.mark.parametrize("reason", ["x" * 5000, "a path \udcff in no encoding", "two\nlines"])
+def test_whatever_a_sensor_says_clients_can_read_it(reason):
+    """One UPS's fault must not take the news of all the others away."""
+    supply, now = watch(Supply(), [unknown(reason)])
+    news = {"rack": supply.news(now), "desk": Supply().news(now)}
+    state = State(id="s", lease=15.0, policy=Policy(), upses=news)
+    assert state == decode(encode(state))
 
 
 def test_the_budget_saturates_at_the_runtime():

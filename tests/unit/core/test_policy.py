@@ -243,6 +243,14 @@ def test_a_plan_survives_being_written_down():
     assert story.plan == again
 
 
+def test_a_plan_survives_whatever_the_reasons_are():
+    """Every UPS unknown, and each says at length why: a restart must not lose the countdown."""
+    story = Playbook().hears(on_battery(), at=0)
+    story.hears(at=10, **{f"ups{n}": unknown("broken " * 70) for n in range(9)})
+    again = from_json(Plan, json.loads(json.dumps(to_json(story.plan))))
+    assert (COUNTING, story.plan) == (again.phase, again)
+
+
 def test_a_restart_of_the_process_keeps_the_deadline():
     story = Playbook().hears(on_battery(), at=0).falls_silent(at=300)
     story.plan = policy.disconnected(from_json(Plan, to_json(story.plan)))
