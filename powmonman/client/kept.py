@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.client")
 
 FILE = "plan.json"
+# A battery may last longer than hosts want to stay on it, and a slow restart longer than that.
+SHORTEST_BATTERY = 300.0
 
 
 def load_plan(runtime_dir: Path, now: Now) -> Plan:
@@ -33,7 +35,7 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
     if plan.last.boot > now.boot or plan.last.running > now.running:
         return Plan()
     away = now.boot - plan.last.boot
-    if plan.power is PowerState.ON_BATTERY and away > 2 * plan.after:
+    if plan.power is PowerState.ON_BATTERY and away > max(SHORTEST_BATTERY, 2 * plan.after):
         log.warning("was not running for %.0f s: the outage it knew of is over", away)
         if plan.phase is not Phase.COMMITTED:
             return Plan()

@@ -69,6 +69,13 @@ def test_an_outage_that_no_battery_outlasts_is_forgotten(tmp_path: Path) -> None
     assert load_plan(tmp_path, later(1201)) == Plan()
 
 
+def test_a_slow_restart_keeps_the_shortest_countdown(tmp_path: Path) -> None:
+    """With `after: 5` min_observe decides: the countdown takes 60 s, and a restart may take 11."""
+    save_plan(tmp_path, replace(COUNTING, after=5.0, observed=50.0))
+    assert load_plan(tmp_path, later(11)).observed == 50.0
+    assert load_plan(tmp_path, later(301)) == Plan()
+
+
 def test_a_commit_is_not_forgotten_with_its_outage(tmp_path: Path) -> None:
     """Else a client that is started late would run the commands a second time in one boot."""
     save_plan(tmp_path, replace(COUNTING, phase=Phase.COMMITTED))
