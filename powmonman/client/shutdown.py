@@ -19,6 +19,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.schema import Command, Shutdown
@@ -125,13 +126,28 @@ def run(commands: Shutdown) -> int:
         if not run_command(command) and command.on_failure == "stop":
             log.error("the remaining commands are skipped: on_failure is stop")
             break
+    insist = _past_locks(commands.final)
     for left in reversed(range(FINAL_TRIES)):
-        if run_command(commands.final):
+        if run_command(commands.final) or (insist and run_command(insist)):
             return 0
         if left:
             time.sleep(FINAL_PAUSE)
     log.critical("the final command failed %d times: this host stays up", FINAL_TRIES)
     return 1
+
+
+def _past_locks(command: Command) -> Command | None:
+    """Return how to switch off although somebody holds a lock against it.
+
+    From systemd 257 on such a lock (systemd-inhibit; a package manager at work) stops even root's
+    `systemctl poweroff`, and where polkit is not installed its `-i` too. The target takes the same
+    way down, every unit in its order, and asks nobody.
+    """
+    program, *arguments = command.command
+    if program.rpartition("/")[2] != "systemctl" or "poweroff" not in arguments:
+        return None
+    target = ("start", "--no-block", "--job-mode=replace-irreversibly", "poweroff.target")
+    return replace(command, command=(program, *target))
 
 
 def run_command(command: Command) -> bool:

@@ -144,6 +144,19 @@ class TestTheWholeRun:
         assert shutdown.run(Shutdown((), final)) == 0
         assert trace.read_text("utf-8").split() == ["final"] * 2
 
+    @pytest.mark.parametrize(("locked", "calls"), [(True, 2), (False, 1)])
+    def test_a_lock_against_the_shutdown_is_walked_past(
+        self, trace: Path, tmp_path: Path, calls: int, *, locked: bool
+    ) -> None:
+        """A package manager at work holds one, and systemd 257 refuses even root."""
+        systemctl = tmp_path / "systemctl"
+        refusal = "[ $1 != poweroff ]" if locked else "true"
+        systemctl.write_text(f'#!/bin/sh\necho "$@" >> {trace}\n{refusal}\n', encoding="utf-8")
+        systemctl.chmod(0o755)
+        assert shutdown.run(Shutdown((), Command((str(systemctl), "poweroff")))) == 0
+        target = "start --no-block --job-mode=replace-irreversibly poweroff.target"
+        assert trace.read_text("utf-8").splitlines() == ["poweroff", target][:calls]
+
     def test_a_rehearsal_runs_nothing(self, trace: Path, said: pytest.LogCaptureFixture) -> None:
         shutdown.rehearse(Shutdown((self.step(trace, "one"),), self.step(trace, "final")))
         assert not trace.exists()
