@@ -30,12 +30,14 @@ async def local_socket(
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reply: Message = Error("the only thing to say here is query")
         with contextlib.suppress(OSError, ValueError, TimeoutError, ProtocolError):
-            line = await asyncio.wait_for(reader.readline(), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                line = await reader.readline()
             if isinstance(decode(line), Query):
                 reply = Report(report())
         with contextlib.suppress(OSError, TimeoutError):
             writer.write(encode(reply))
-            await asyncio.wait_for(writer.drain(), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                await writer.drain()
         writer.close()
 
     path.unlink(missing_ok=True)

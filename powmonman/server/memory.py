@@ -72,7 +72,8 @@ class Memory:
             return
         self._written, self._written_spent = now, spent
         try:
-            await asyncio.wait_for(self._disk.write(body), DISK_TIMEOUT)
+            async with asyncio.timeout(DISK_TIMEOUT):
+                await self._disk.write(body)
         except TimeoutError:
             self._wrote(self._durable, f"not written within {DISK_TIMEOUT:.0f} s")
 

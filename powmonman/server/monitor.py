@@ -95,7 +95,9 @@ class Monitor:
 
     async def _guarded(self, reading: Awaitable[Reading]) -> Reading:
         try:
-            return await asyncio.wait_for(reading, READ_TIMEOUT)
+            # Not wait_for(): in Python 3.11 it may swallow the end of this task.
+            async with asyncio.timeout(READ_TIMEOUT):
+                return await reading
         except TimeoutError:
             return unknown(f"the sensor did not answer within {READ_TIMEOUT:.0f} s")
         except Exception as error:

@@ -1,0 +1,136 @@
+"""From readings to what the server is told, whatever the sensor does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from powmonman.config.schema import ServerConfig, Ups
+from powmonman.core.power import PowerState, Reading
+from powmonman.server import monitor as module
+from powmonman.server.monitor import Monitor, supply_for
+from powmonman.service.clock import boottime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UPS = Ups(confirm=0.0, restore_confirm=0.0)
+
+
+class Sensor:
+    """Gives readings that are written beforehand, the last one for ever."""
+
+    poll = 0.0
+
+    def __init__(self, *readings: Reading | BaseException | None) -> None:
+        self._readings = list(readings)
+        self.closed = False
+        self.at_each_read: Callable[[], object] = lambda: None
+
+    def describe(self) -> str:
+        return "written"
+
+    async def read(self) -> Reading:
+        self.at_each_read()
+        reading = self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
+        if reading is None:
+            await asyncio.sleep(60)
+        if isinstance(reading, BaseException):
+            raise reading
+        assert reading is not None
+        return reading
+
+    async def verify(self) -> Reading:
+        return await self.read()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+ON, OFF = Reading(mains=True), Reading(mains=False)
+
+
+def watch(sensor: Sensor, until: int) -> list[tuple[PowerState, str]]:
+    """Return the first `until` changes that are told, with the reason."""
+    told: list[tuple[PowerState, str]] = []
+
+    async def run() -> None:
+        enough = asyncio.Event()
+
+        async def changed(monitor: Monitor) -> None:
+            told.append((monitor.supply.state, monitor.supply.reading.reason))
+            if len(told) == until:
+                enough.set()
+
+        monitor = Monitor("ups", UPS, sensor, supply_for(UPS, ServerConfig()), changed)
+        task = asyncio.create_task(monitor.run())
+        await asyncio.wait_for(enough.wait(), 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert sensor.closed
+    return told
+
+
+def test_each_change_is_told_once() -> None:
+    sensor = Sensor(ON, ON, OFF, OFF, OFF, ON, ON)
+    assert [state for state, _ in watch(sensor, 3)] == ["on_mains", "on_battery", "on_mains"]
+
+
+def test_a_sensor_that_raises_is_unknown_with_the_reason() -> None:
+    sensor = Sensor(ON, RuntimeError("chip gone"), ON)
+    assert watch(sensor, 3) == [
+        (PowerState.ON_MAINS, ""),
+        (PowerState.UNKNOWN, "the sensor failed: RuntimeError: chip gone"),
+        (PowerState.ON_MAINS, ""),
+    ]
+
+
+def test_a_sensor_that_hangs_is_unknown_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_TIMEOUT", 0.05)
+    assert watch(Sensor(ON, None, ON), 3)[1] == (
+        PowerState.UNKNOWN,
+        "the sensor did not answer within 0 s",
+    )
+
+
+@pytest.mark.parametrize("delay", range(6))
+def test_a_monitor_ends_at_whatever_moment_it_is_told_to(delay: int) -> None:
+    """Else a server would never stop, and after a reload an old monitor would go on beside."""
+
+    async def run() -> None:
+        sensor = Sensor(ON)
+        monitor = Monitor("ups", UPS, sensor, supply_for(UPS, ServerConfig()), ignore)
+        task = asyncio.create_task(monitor.run())
+        steps = iter(range(1000))
+
+        def cancel_in(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(cancel_in, left - 1)
+            else:
+                task.cancel()
+
+        sensor.at_each_read = lambda: cancel_in(delay) if next(steps) == 3 else None
+        await asyncio.wait([task], timeout=2)
+        assert task.cancelled()
+        assert sensor.closed
+
+    asyncio.run(run())
+
+
+async def ignore(_: Monitor) -> None:
+    pass
+
+
+def test_watching_is_known_to_go_on_until_it_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = Monitor("ups", UPS, Sensor(ON), supply_for(UPS, ServerConfig()), ignore)
+    assert monitor.looking
+    asyncio.run(monitor._look())
+    assert monitor.looking
+    now = boottime()
+    monkeypatch.setattr(module, "boottime", lambda: now + 12)
+    assert not monitor.looking
