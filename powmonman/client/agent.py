@@ -198,9 +198,11 @@ class Agent:
 
     def _check_link(self) -> None:
         """A server that says nothing for a lease is gone, whatever TCP believes."""
-        if self._link is None:
+        if self._link is None or time.monotonic() - self._link.heard <= self._plan.lease:
             return
-        if time.monotonic() - self._link.heard > self._plan.lease:
+        # This process may have stood still itself, and what was said lies in the socket.
+        self._serve_link(selectors.EVENT_READ)
+        if self._link is not None and time.monotonic() - self._link.heard > self._plan.lease:
             self._lose(LinkError(f"the server said nothing for {self._plan.lease:g} s"))
 
     def _adopt(self, source: connector.Connector, link: Link) -> None:

@@ -159,8 +159,11 @@ class Server:
 
     async def _sweep(self) -> None:
         while True:
+            began = boottime()
             await asyncio.sleep(SWEEP_EVERY)
-            self._hub.sweep(self._config.lease)
+            # After a stall of this server's own, the answers lie unread in the sockets.
+            if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
+                self._hub.sweep(self._config.lease)
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
 

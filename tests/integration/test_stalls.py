@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .daemon import sleep_until
+from .fleet import LEASE
 from .stage import together
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @together
 def test_old_news_in_the_socket_are_no_ground_for_a_shutdown(fleet: Fleet) -> None:
     """The first thing that nas reads when it goes on is a state on battery, past its deadline."""
-    server, nas = fleet.server(policy__after=3, lease=2), fleet.client("nas")
+    server, nas = fleet.server(policy__after=3, lease=3), fleet.client("nas")
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("on battery · outage")
@@ -33,15 +34,16 @@ def test_old_news_in_the_socket_are_no_ground_for_a_shutdown(fleet: Fleet) -> No
 
 @together
 def test_after_a_long_stall_fresh_news_are_waited_for(fleet: Fleet) -> None:
-    """The server has long hung up: the deadline waits a whole lease for news, and they are good."""
+    """The server has long hung up, and all that lies in the socket is an outage."""
     server = fleet.server(policy__after=3, lease=3)
     nas = fleet.client("nas", policy__min_observe=0, policy__confirm=0)
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("on battery · outage")
     with nas.paused():
-        fleet.mains("on")
         server.says("nas said nothing for")
+        fleet.mains("on")
+        server.says("is over after")
         sleep_until(lost_at + 5)
     nas.says("deadline reached · waiting for fresh news")
     nas.says("mains are back")
@@ -57,3 +59,17 @@ def test_after_a_long_stall_a_host_goes_when_the_outage_lasts(fleet: Fleet) -> N
     with nas.paused():
         sleep_until(lost_at + 4)
     assert 4 <= fleet.down("nas") - lost_at <= 8
+
+
+@together
+def test_whoever_stood_still_himself_accuses_nobody_of_silence(fleet: Fleet) -> None:
+    """First the host and then the server, each for long enough to be given up by the other."""
+    server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    fleet.up(server, nas)
+    with server.paused():
+        with nas.paused():
+            time.sleep(LEASE + 0.3)
+        time.sleep(0.2)
+    time.sleep(2)
+    assert nas.said("connection .* lost") == []
+    assert server.said("said nothing|has left") == []
