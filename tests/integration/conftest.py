@@ -26,40 +26,43 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("other-ca"))
 
 
-@pytest.fixture(scope="module")
-def new_fleet(
+@pytest.fixture(scope="session")
+def make_fleet(
     authority: Authority, stranger: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Fleet]]:
+) -> Callable[[], Fleet]:
+    """Return a maker of fleets; whoever makes one closes it."""
+    return lambda: Fleet(tmp_path_factory.mktemp("fleet"), authority, stranger)
+
+
+@pytest.fixture(scope="module")
+def new_fleet(make_fleet: Callable[[], Fleet]) -> Iterator[Callable[[], Fleet]]:
     """Make fleets that last as long as the tests of one file; their logs are shown on failure."""
     made: list[Fleet] = []
 
     def make() -> Fleet:
-        made.append(Fleet(tmp_path_factory.mktemp("fleet"), authority, stranger))
+        made.append(make_fleet())
         return made[-1]
 
     yield make
     for fleet in made:
-        if not fleet.closed:
-            print(fleet.logs())
-            fleet.close()
-
-
-@pytest.fixture(scope="module")
-def stage(request: pytest.FixtureRequest, new_fleet: Callable[[], Fleet]) -> Iterator[Stage]:
-    """Play the tests of this file that are marked `together`, at the same time."""
-    chosen = [
-        item.function.play
-        for item in request.session.items
-        if isinstance(item, pytest.Function)
-        and item.module is request.module
-        and hasattr(item.function, "play")
-    ]
-    stage = Stage(chosen, new_fleet)
-    yield stage
-    stage.close()
+        print(fleet.logs())
+        fleet.close()
 
 
 @pytest.fixture
 def fleet(new_fleet: Callable[[], Fleet]) -> Fleet:
     """Make one fleet for one test."""
     return new_fleet()
+
+
+@pytest.fixture(scope="session")
+def stage(request: pytest.FixtureRequest, make_fleet: Callable[[], Fleet]) -> Iterator[Stage]:
+    """Play the tests that are marked `together`, at the same time."""
+    chosen = [
+        item.function.play
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item.function, "play")
+    ]
+    stage = Stage(chosen, make_fleet)
+    yield stage
+    stage.close()

@@ -76,7 +76,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(self.environment),
+                env=clean_environment(self.environment),
             )
         return self
 
@@ -171,11 +171,11 @@ def powmonman_command(*arguments: str, **environment: str) -> subprocess.Complet
         text=True,
         timeout=60,
         check=False,
-        env=_environment(environment),
+        env=clean_environment(environment),
     )
 
 
-def _environment(changes: dict[str, str]) -> dict[str, str]:
+def clean_environment(changes: dict[str, str]) -> dict[str, str]:
     """Return an environment without what the tests themselves may run under."""
     foreign = {"NOTIFY_SOCKET", "JOURNAL_STREAM", "WATCHDOG_USEC", "POWMONMAN_CA_PASSPHRASE"}
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}

@@ -48,7 +48,6 @@ class Fleet:
         self.stranger = stranger
         self._reservation = _reserve()
         self._daemons: list[Daemon] = []
-        self.closed = False
         self._plug = root / "mains.yml"
         self._ran = root / "ran"
         self._tools = root / "tools"
@@ -198,7 +197,6 @@ class Fleet:
 
     def close(self) -> None:
         """End every process, and whatever a shutdown command left behind."""
-        self.closed = True
         for daemon in self._daemons:
             daemon.cleanup()
         self._reservation.close()

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     Play = Callable[[Fleet], None]
 
-AT_ONCE = 4
+AT_ONCE = 5
 
 
 def together(play: Play) -> Callable[[Stage], None]:
-    """Make a test of a function of a fleet; all of one file begin when the first is due."""
+    """Make a test of a function of a fleet; all such tests begin when the first is due."""
 
     def test(stage: Stage) -> None:
         stage.result(play)
@@ -27,12 +27,12 @@ def together(play: Play) -> Callable[[Stage], None]:
 
 
 class Stage:
-    """The tests of one file that are played together."""
+    """The tests that are played together, as many at once as this machine bears."""
 
     def __init__(self, plays: Iterable[Play], new_fleet: Callable[[], Fleet]) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._playing: dict[Play, Future[None]] = {
-            play: self._pool.submit(_played, play, new_fleet()) for play in plays
+            play: self._pool.submit(_played, play, new_fleet) for play in plays
         }
 
     def result(self, play: Play) -> None:
@@ -44,7 +44,8 @@ class Stage:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _played(play: Play, fleet: Fleet) -> None:
+def _played(play: Play, new_fleet: Callable[[], Fleet]) -> None:
+    fleet = new_fleet()
     try:
         play(fleet)
     except BaseException as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 
 from powmonman.service.files import socket_address
 
-from .daemon import wait_for
+from .daemon import clean_environment, wait_for
 from .stage import together
 
 if TYPE_CHECKING:
@@ -118,17 +120,23 @@ def test_a_revoked_host_may_not_ask(fleet: Fleet) -> None:
 def test_watch_shows_every_change_and_stops_in_time(fleet: Fleet) -> None:
     server, nas = fleet.server(policy__after=600), fleet.client("nas")
     fleet.up(server, nas)
-    seen: list[CompletedProcess[str]] = []
-    command = ("watch", "--config", str(server.config), "--every", "0.2", "--for", "2.5")
-    watch = threading.Thread(target=lambda: seen.append(fleet.run(*command)))
-    watch.start()
-    fleet.mains("off")
-    watch.join()
-    (watched,) = seen
-    assert watched.returncode == 2
-    assert "OK · " in watched.stdout
-    assert "CRITICAL · " in watched.stdout
-    assert "\033" not in watched.stdout
+    shown = fleet.path("shown")
+    options = ("--config", str(server.config), "--every", "0.2", "--for", "5")
+    with shown.open("w", encoding="utf-8") as output:
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "powmonman", "watch", *options],
+            stdout=output,
+            env=clean_environment({}),
+        )
+    try:
+        wait_for("a table", lambda: "OK · " in shown.read_text("utf-8"))
+        fleet.mains("off")
+        wait_for("the change", lambda: "CRITICAL · " in shown.read_text("utf-8"))
+        assert watch.wait(20) == 2
+    finally:
+        watch.kill()
+        watch.wait()
+    assert "\033" not in shown.read_text("utf-8")
 
 
 @together

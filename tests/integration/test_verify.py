@@ -141,6 +141,7 @@ def test_a_client_that_stands_still_is_a_fault(fleet: Fleet) -> None:
     """Its last word is laid back in time, as if it had hung since."""
     server, nas = fleet.server(), fleet.client("nas")
     fleet.up(server, nas)
+    assert verify(fleet, nas, "--wait", "10")[0] == 0
     with nas.paused():
         view = nas.runtime / "client.json"
         said = json.loads(view.read_text("utf-8"))
