@@ -1,14 +1,15 @@
 """Where log lines go: the journal under systemd, the terminal otherwise, a file on request.
 
 The journal is spoken to in its native protocol, for levels and for fields one can search by
-(`journalctl POWMONMAN_OUTAGE=3f2a`). Nothing here may hold up a decision: a journal that does not
-take a line at once loses it, and a file is written by a thread of its own, so that a hanging disk
-stops nobody.
+(`journalctl POWMONMAN_OUTAGE=ID`). Nothing here may hold up a decision: a journal that does not
+take a line at once loses it, and a file and a terminal are written by threads of their own, so that
+a hanging disk stops nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import logging.handlers
 import os
@@ -17,7 +18,7 @@ import socket
 import stat
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 if TYPE_CHECKING:
     from powmonman.config.schema import Log
@@ -98,7 +99,6 @@ class Logs:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
         self._logger.propagate = False
-        self._file: _File | None = None
 
     def apply(self, config: Log) -> None:
         """Log as `config` says. A file that can't be opened is reported, and done without."""
@@ -107,63 +107,60 @@ class Logs:
         self._logger.addHandler(_console())
         if config.file:
             try:
-                self._to_file(config)
+                self._logger.addHandler(_Patient(_file(config)))
             except OSError as error:
                 self._logger.error(
                     "can't log to %s: %s · log.file is ignored", config.file, error.strerror
                 )
 
-    def _to_file(self, config: Log) -> None:
-        path = config.file
-        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OSError(0, "not a regular file")
-        self._file = _File(config)
-        self._logger.addHandler(_Dropping(self._file.lines))
-
     def close(self) -> None:
         """Write out what is queued and let go of everything."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
         for handler in list(self._logger.handlers):
             self._logger.removeHandler(handler)
             handler.close()
 
 
-class _File:
-    """A rotating file, written by a thread of its own.
+class _Patient(logging.handlers.QueueHandler):
+    """Hands lines to a handler that may block, in a thread of its own; too many are lost.
 
     `logging.handlers.QueueListener` would wait for a disk that hangs when it is stopped.
     """
 
-    def __init__(self, config: Log) -> None:
-        self._handler = logging.handlers.RotatingFileHandler(
-            config.file,
-            maxBytes=config.file_kib * 1024,
-            backupCount=config.file_keep,
-            encoding="utf-8",
-        )
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self.lines: queue.Queue[logging.LogRecord | None] = queue.Queue(maxsize=MOST_LINES)
+    def __init__(self, handler: logging.Handler) -> None:
+        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(maxsize=MOST_LINES)
+        super().__init__(self._lines)
+        self._handler = handler
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Take a line if there is room."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(record)
+
     def _run(self) -> None:
-        while (record := self.lines.get()) is not None:
-            self._handler.handle(record)
+        while (record := self._lines.get()) is not None:
+            # Not handle(): its lock, held by a write that hangs, would hold up the process's end.
+            self._handler.emit(record)
         self._handler.close()
 
     def close(self) -> None:
         """Wait for what is queued, but not for ever."""
         with contextlib.suppress(queue.Full):
-            self.lines.put(None, timeout=CLOSING)
+            self._lines.put(None, timeout=CLOSING)
             self._thread.join(CLOSING)
+        super().close()
 
 
-class _Dropping(logging.handlers.QueueHandler):
-    def enqueue(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(queue.Full):
-            self.queue.put_nowait(record)
+def _file(config: Log) -> logging.Handler:
+    path = config.file
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(0, "not a regular file")
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=config.file_kib * 1024, backupCount=config.file_keep, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
 
 
 def _console() -> logging.Handler:
@@ -172,6 +169,18 @@ def _console() -> logging.Handler:
             return JournalHandler()
         except OSError:
             pass
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_unbuffered())
     handler.setFormatter(_Terminal(colour=colour_wanted(sys.stderr)))
-    return handler
+    # A terminal is stopped by Ctrl-S, a pipe by whoever does not read it.
+    return _Patient(handler)
+
+
+def _unbuffered() -> TextIO:
+    """Return standard error without its buffer: the interpreter's end would wait for a full one."""
+    try:
+        raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return sys.stderr
+    return io.TextIOWrapper(
+        cast("BinaryIO", raw), "utf-8", errors="backslashreplace", write_through=True
+    )

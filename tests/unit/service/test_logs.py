@@ -135,11 +135,36 @@ class TestTheTerminal:
     ) -> None:
         monkeypatch.delenv("NO_COLOR", raising=False)
         monkeypatch.setattr(sys, "stderr", stream)
-        Logs(NAME).apply(Log())
+        handlers = Logs(NAME)
+        handlers.apply(Log())
         log.warning("beware")
+        handlers.close()
         line = stream.getvalue()
         assert line.startswith("\033[33m") is coloured
         assert "WARNING beware" in line
+
+    def test_one_that_is_stopped_stops_nobody(
+        self, log: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-S, or a pipe that nobody reads, must not hold a countdown."""
+        monkeypatch.setattr(logs, "CLOSING", 0.1)
+        unread, full = os.pipe()
+        os.set_blocking(full, False)
+        with open(full, "wb", buffering=0) as pipe, open(unread, "rb"):
+            while pipe.write(b"x" * 4096):
+                pass
+            os.set_blocking(full, True)
+            monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(pipe, write_through=True))
+            handlers = Logs(NAME)
+            handlers.apply(Log())
+            began = time.monotonic()
+            for _ in range(3000):
+                log.warning("x")
+            handlers.close()
+            assert time.monotonic() - began < 2
+            os.read(unread, 1 << 20)
+            time.sleep(0.2)
+            sys.stderr.detach()  # type: ignore[attr-defined]
 
 
 class TestTheFile:
