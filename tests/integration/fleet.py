@@ -200,7 +200,7 @@ class Fleet:
         for daemon in self._daemons:
             daemon.cleanup()
         self._reservation.close()
-        for pid in _mentioning(str(self._root)):
+        for pid in _mentioning(f"{self._root}/"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

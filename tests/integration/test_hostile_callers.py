@@ -102,6 +102,15 @@ def test_a_host_that_misbehaves_is_told_why_and_thrown_out(site: Site, kind: str
     site.server.says(f"refused web at 127.0.0.1: {reason}")
 
 
+def test_a_host_is_who_its_certificate_says_whatever_it_says(site: Site) -> None:
+    with site.call("web") as caller:
+        caller.says(HELLO[:-2] + b',"name":"nas","host":"nas"}\n')
+        assert caller.hears()["type"] == "state"
+        caller.says(b'{"type":"status","phase":"committed","name":"nas"}\n')
+        wait_for("web", lambda: site.fleet.row(site.server, "web")["phase"] == "committed")
+        assert site.fleet.row(site.server, "nas")["phase"] == "idle"
+
+
 def test_the_first_word_must_be_hello_or_query(site: Site) -> None:
     with site.call("web") as caller:
         caller.says(encode(Ping(1)))

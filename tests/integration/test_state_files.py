@@ -73,15 +73,14 @@ def test_clients_start_and_act_whatever_lies_there(fleet: Fleet) -> None:
 @together
 def test_a_server_starts_whatever_lies_there(fleet: Fleet) -> None:
     server = fleet.server()
-    for kind in KINDS:
-        for directory in (server.runtime, server.state):
-            litter(directory / "server-upses.json", kind)
+    for first, second in zip(KINDS[::2], [*KINDS[1::2], KINDS[0]], strict=True):
+        litter(server.runtime / "server-upses.json", first)
+        litter(server.state / "server-upses.json", second)
         server.start()
         server.says_again("ups: on mains")
         assert server.stop() == 0
-        for directory in (server.runtime, server.state):
-            for path in directory.iterdir():
-                path.rmdir() if path.is_dir() else path.unlink()
+        for path in [*server.runtime.iterdir(), *server.state.iterdir()]:
+            path.rmdir() if path.is_dir() else path.unlink()
     assert server.said("Traceback") == []
 
 
