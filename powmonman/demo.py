@@ -85,7 +85,12 @@ def _roll_out() -> None:
     process = subprocess.Popen(
         [playbook, "-i", "inventory.demo", "site.yml"],
         cwd=ROOT,
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        env=os.environ
+        | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(STAGE / "ansible"),
+            "ANSIBLE_REMOTE_TMP": str(STAGE / "ansible" / "remote"),
+        },
         # Ctrl-C reaches the demo alone, which then ends the roll-out with all its workers.
         start_new_session=True,
     )

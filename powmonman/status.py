@@ -112,16 +112,18 @@ def _ask_remotely(config: ClientConfig) -> dict[str, Any]:
     except IdentityError as error:
         raise StatusError(str(error)) from None
     give_up = time.monotonic() + 2 * TIMEOUT
-    faults = []
+    faults: dict[str, None] = {}
     for host, port in candidates(config, lambda: time.monotonic() > give_up):
         try:
-            link = Link.open(context, host, port, longest_line=LONGEST_REPORT)
+            link = Link.open(
+                context, host, port, revoked=config.tls.revoked, longest_line=LONGEST_REPORT
+            )
             try:
                 return _body(link.ask(Query(), TIMEOUT))
             finally:
                 link.close()
         except LinkError as error:
-            faults.append(f"{host} port {port}: {error}")
+            faults[f"{host} port {port}: {error}"] = None
     raise StatusError("\n".join(faults) or "no server found on the LAN, and no address configured")
 
 
@@ -146,7 +148,7 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
     ]
     if reasons:
         return WARNING, " · ".join(reasons)
-    return OK, f"on mains, {len(clients)} hosts connected"
+    return OK, f"on mains, {len(clients)} host{'' if len(clients) == 1 else 's'} connected"
 
 
 def render(report: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import powmonman
 from powmonman import __version__
 from powmonman.client.agent import VIEW, VIEW_LASTS
 from powmonman.client.shutdown import PATH, check_trusted
@@ -74,8 +75,7 @@ def _server(path: Path, config: ServerConfig, facts: dict[str, Any]) -> Faults:
         return
     facts.update(version_running=report["version"], upses=report["upses"])
     yield from report["faults"]
-    if report["version"] != __version__:
-        yield f"version {report['version']} is running, {__version__} is installed"
+    yield from _program(report, "powmonman-server")
     for name, ups in report["upses"].items():
         if ups["state"] == "unknown":
             yield f"UPS {name}: power unknown: {ups['reason']}"
@@ -89,8 +89,7 @@ def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
         yield "the client is not running"
         return
     facts.update({name: view.get(name) for name in ("server", "port", "phase", "power", "dry_run")})
-    if view.get("version") != __version__:
-        yield f"version {view.get('version')} is running, {__version__} is installed"
+    yield from _program(view, "powmonman-client")
     if view.get("reload_fault"):
         yield f"the last reload was refused: {view['reload_fault']}"
     if not view.get("connected"):
@@ -103,6 +102,13 @@ def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
     age = boottime() - float(view.get("stamp") or 0.0)
     if age > max(VIEW_LASTS, float(view.get("lease") or 15.0)):
         yield f"the client's clock does not tick: its last word is {age:.0f} s old"
+
+
+def _program(running: dict[str, Any], unit: str) -> Faults:
+    """An upgrade that was interrupted leaves an old program running."""
+    if running.get("program") != powmonman.__file__:
+        what = f"version {running.get('version')} of another build"
+        yield f"{what} is still running: systemctl restart {unit}"
 
 
 def _identity(path: str, context: Callable[[Path], object]) -> Faults:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import powmonman
 from powmonman import __version__
 from powmonman.client import connector, shutdown
 from powmonman.client.kept import load_plan, save_plan
@@ -228,11 +229,13 @@ class Agent:
 
     def _take(self, step: policy.Step) -> None:
         """Carry out what was decided, in the order in which it was."""
-        self._plan, commands = step
+        outage, (self._plan, commands) = self._plan.outage, step
+        # The line about its end belongs to the outage too.
+        fields = {"outage": self._plan.outage or outage}
         for command in commands:
             match command:
                 case policy.Say(level, text):
-                    log.log(level, text, extra={"outage": self._plan.outage})
+                    log.log(level, text, extra=fields)
                 case policy.Warn(text):
                     self._warn_users(text)
                 case policy.Acknowledge(seq, nonce):
@@ -303,6 +306,7 @@ class Agent:
         view = {
             "pid": os.getpid(),
             "version": __version__,
+            "program": powmonman.__file__,
             "connected": self._connected,
             "server": link.host if link else "",
             "port": link.port if link else 0,

@@ -109,7 +109,7 @@ class Connector:
             tried.add((host, port))
             try:
                 began = time.monotonic()
-                link = Link.open(self._context, host, port)
+                link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
             except LinkError as error:
                 refused |= error.refused
                 self._tell(f"{host} port {port}", str(error))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
+from typing import TYPE_CHECKING
 
 from powmonman.core.messages import LONGEST_LINE, Lines, Message, ProtocolError, decode, encode
 from powmonman.core.records import printable
-from powmonman.net.tls import Peer, TlsPipe
+from powmonman.net.tls import Peer, TlsPipe, is_revoked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CONNECT_TIMEOUT = 5.0
 MOST_UNSENT = 256 * 1024
@@ -43,7 +48,13 @@ class Link:
 
     @classmethod
     def open(
-        cls, context: ssl.SSLContext, host: str, port: int, longest_line: int = LONGEST_LINE
+        cls,
+        context: ssl.SSLContext,
+        host: str,
+        port: int,
+        *,
+        revoked: Iterable[str] = (),
+        longest_line: int = LONGEST_LINE,
     ) -> Link:
         """Connect and shake hands. Blocks for at most a few times `CONNECT_TIMEOUT`.
 
@@ -64,12 +75,20 @@ class Link:
                 if pipe.handshaken:
                     break
                 pipe.receive(_received(sock, give_up))
+            _check_revoked(pipe.peer(), revoked)
             sock.setblocking(False)
-        except (OSError, ssl.SSLError, LinkError) as error:
+        except ssl.SSLError as error:
+            # The alert tells the server's log why this host does not come.
+            with contextlib.suppress(OSError):
+                sock.sendall(pipe.outgoing())
             sock.close()
-            if isinstance(error, ssl.SSLError):
-                raise LinkError(_tls_fault(error), refused=True) from None
-            raise LinkError(getattr(error, "strerror", None) or str(error)) from None
+            raise LinkError(_tls_fault(error), refused=True) from None
+        except LinkError:
+            sock.close()
+            raise
+        except OSError as error:
+            sock.close()
+            raise LinkError(error.strerror or str(error)) from None
         except BaseException:
             sock.close()
             raise
@@ -176,6 +195,11 @@ def _received(sock: socket.socket, give_up: float) -> bytes:
     if not data:
         raise LinkError("closed during the handshake")
     return data
+
+
+def _check_revoked(peer: Peer, revoked: Iterable[str]) -> None:
+    if is_revoked(peer.fingerprint, revoked):
+        raise LinkError("the server's certificate is revoked", refused=True)
 
 
 def _tls_fault(error: ssl.SSLError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import signal
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
@@ -62,6 +64,7 @@ class Server:
         self._reload_fault = ""
         self._addresses: list[str] = []
         self._stop = asyncio.Event()
+        self._reloaded = asyncio.Event()
         self._broken = False
 
     async def run(self) -> int:
@@ -151,9 +154,12 @@ class Server:
         )
 
     async def _beat(self) -> None:
-        """Repeat the state at a third of the lease."""
+        """Repeat the state at a third of the lease, a new lease at once included."""
         while True:
-            await asyncio.sleep(self._config.lease / 3)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.lease / 3):
+                    await self._reloaded.wait()
+            self._reloaded.clear()
             self._hub.publish(changed=False)
             await self._memory.keep(self._supplies(), changed=False)
 
@@ -231,6 +237,7 @@ class Server:
                 self._watch(name, supply if known else self._memory.recall(name, supply))
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
+        self._reloaded.set()
 
     def report(self) -> dict[str, Any]:
         """Return all that `powmonman status` shows."""
@@ -241,6 +248,7 @@ class Server:
         return {
             "fleet": self._config.fleet,
             "version": __version__,
+            "program": powmonman.__file__,
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
             "after": self._config.policy.after,

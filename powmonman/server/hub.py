@@ -196,7 +196,8 @@ class Hub:
         if self._untold or not self._pushed_to or self._state is None:
             return
         took = boottime() - self._pushed_at
-        log.info("told %d clients, the last one after %.1f ms", self._pushed_to, took * 1000)
+        clients = f"{self._pushed_to} client{'' if self._pushed_to == 1 else 's'}"
+        log.info("told %s, the last one after %.1f ms", clients, took * 1000)
         self.last_push = {
             "state": self._state.id,
             "clients": self._pushed_to,
@@ -216,5 +217,5 @@ class Hub:
                 status.phase,
                 left,
                 f" · {status.reason}" if status.reason else "",
-                extra={"host": session.name, "outage": status.outage},
+                extra={"host": session.name, "outage": status.outage or before.outage},
             )

@@ -83,5 +83,10 @@ class Authority:
 
     def fingerprint(self, name: str) -> str:
         """Return the fingerprint of a host's certificate, as `tls.revoked` takes it."""
-        (leaf, *_) = x509.load_pem_x509_certificates(self.client(name).read_bytes())
-        return leaf.fingerprint(hashes.SHA256()).hex()
+        return fingerprint(self.client(name))
+
+
+def fingerprint(identity: Path) -> str:
+    """Return the fingerprint of the certificate in `identity`."""
+    (leaf, *_) = x509.load_pem_x509_certificates(identity.read_bytes())
+    return leaf.fingerprint(hashes.SHA256()).hex()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .authority import fingerprint
 from .daemon import wait_for
 from .peers import FalseServer
 from .stage import together
@@ -50,6 +51,17 @@ def test_a_servers_certificate_in_another_name_does_not(fleet: Fleet) -> None:
 @together
 def test_the_server_of_another_fleet_does_not(fleet: Fleet) -> None:
     refuses(fleet, fleet.stranger.server, "self-signed certificate in certificate chain")
+
+
+@together
+def test_the_servers_own_certificate_does_not_once_it_is_revoked(fleet: Fleet) -> None:
+    """Its key was stolen, and the roll-out has told this host."""
+    server = fleet.server()
+    server.start()
+    nas = fleet.client("nas", tls__revoked=[fingerprint(fleet.authority.server)])
+    nas.start()
+    assert nas.says("no connection: 127.0.0.1 port .*: the server's certificate is revoked")
+    assert nas.said("server found") == []
 
 
 @together

@@ -53,7 +53,7 @@ class Attempts:
         self.pauses.append((least, most))
         return 0.0
 
-    def _open(self, *_: object) -> object:
+    def _open(self, *_: object, **__: object) -> object:
         outcome = self.outcomes.pop(0)
         if outcome is not None:
             raise outcome
