@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from .daemon import sleep_until, wait_for
+from .fleet import LEASE
 from .stage import together
 
 if TYPE_CHECKING:
@@ -38,6 +40,17 @@ def test_a_server_keeps_what_it_runs_with_when_the_file_is_bad(fleet: Fleet) -> 
     server.reload()
     assert server.said("reloaded")
     assert fleet.report(server)["faults"] == []
+
+
+@together
+def test_a_shorter_lease_is_kept_from_the_first_moment_on(fleet: Fleet) -> None:
+    """The next word was due in 10 s; nobody is dropped for waiting for it."""
+    server, nas = fleet.server(policy__after=60, lease=30), fleet.client("nas")
+    fleet.up(server, nas)
+    server.configure(lease=LEASE)
+    server.reload()
+    time.sleep(4 * LEASE)
+    assert nas.said("connection .* lost") == []
 
 
 @together
