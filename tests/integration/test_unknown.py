@@ -64,3 +64,21 @@ def test_an_outage_outlasts_the_sensors_doubts(fleet: Fleet) -> None:
     nas.says("mains are back")
     time.sleep(0.1)
     assert fleet.history == []
+
+
+@together
+def test_a_long_explanation_keeps_nobody_from_the_server(fleet: Fleet) -> None:
+    """Two sensors whose faults together are longer than a text may be between the two sides."""
+    server, nas = fleet.server(), fleet.client("nas")
+    ups = server.settings["upses"].pop("ups")
+    for name, letter in (("one", "x"), ("two", "y")):
+        place = fleet.path("/".join([letter * 200] * 3))
+        sensor = {**ups["simulated"], "file": str(place)}
+        server.settings["upses"][name] = {**ups, "simulated": sensor}
+    server.configure()
+    server.start().says("listening on")
+    nas.start().says("server found")
+    wait_for("a reason", lambda: fleet.row(server, "nas").get("reason"))
+    time.sleep(2 * LEASE / 3)
+    assert nas.said("connection .* lost") == []
+    assert server.said("refused") == []
