@@ -17,6 +17,7 @@ from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import Policy, State
+from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, server_context
@@ -136,8 +137,7 @@ class Server:
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
-        outage = monitor.supply.outage
-        if outage is not None and boottime() - outage.began < 2 * monitor.ups.confirm + 1:
+        if monitor.supply.state is PowerState.ON_BATTERY:
             await self._memory.keep(self._supplies(), changed=True)
             self._hub.publish(changed=True)
         else:

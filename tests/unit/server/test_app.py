@@ -1,0 +1,68 @@
+"""The server's parts together: in which order, and what a failure of one does to the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from powmonman import sensors
+from powmonman.config.schema import ServerConfig, Simulated, Tls, Ups
+from powmonman.core.power import PowerState, Reading
+from powmonman.server.app import Server
+from powmonman.server.monitor import Monitor, supply_for
+from powmonman.service.logs import Logs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ON, OFF = Reading(mains=True), Reading(mains=False)
+
+
+@pytest.fixture
+def server(identities: Path, tmp_path: Path) -> Server:
+    config = ServerConfig(
+        upses={"rack": Ups(sensor="simulated", simulated=Simulated(poll=2.0), confirm=0.5)},
+        tls=Tls(identity=str(identities / "server.pem")),
+        runtime_dir=str(tmp_path),
+        state_dir=str(tmp_path),
+    )
+    return Server(tmp_path / "server.yml", config, Logs("powmonman.test"))
+
+
+@pytest.fixture
+def done(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what the server does about a change, in order."""
+    order: list[str] = []
+
+    async def keep(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(0)
+        order.append("remembered")
+
+    monkeypatch.setattr(server._memory, "keep", keep)
+    monkeypatch.setattr(server._hub, "publish", lambda **_: order.append("told"))
+    return order
+
+
+async def report(server: Server, *readings: Reading) -> PowerState:
+    """Let the UPS be read, every 2 s, and its change be reported."""
+    ups = server._config.upses["rack"]
+    supply = supply_for(ups, server._config)
+    for number, reading in enumerate(readings):
+        supply = supply.observe(reading, 100.0 + 2 * number, "o1")
+        if supply.debounce.wants_verify:
+            supply = supply.verified(reading, 100.0 + 2 * number, "o1")
+    await server._changed(Monitor("rack", ups, sensors.create(ups), supply, server._changed))
+    return supply.state
+
+
+def test_an_outage_is_remembered_before_anybody_is_told(server: Server, done: list[str]) -> None:
+    """Also where the sensor is read so seldom that the outage is no longer new when it is known."""
+    assert asyncio.run(report(server, ON, ON, ON, ON, OFF, OFF)) is PowerState.ON_BATTERY
+    assert done == ["remembered", "told"]
+
+
+def test_good_news_wait_for_no_disk(server: Server, done: list[str]) -> None:
+    assert asyncio.run(report(server, OFF, OFF, ON, ON, ON, ON)) is PowerState.ON_MAINS
+    assert done == ["told", "remembered"]
