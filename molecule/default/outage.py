@@ -12,6 +12,7 @@ Nothing is judged here but what later steps need; the tests judge the record, `o
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SERVER = "pi"
 DRY_RUN = "desktop"
 RESTARTED = "database"
+LOGGED_IN = "nas"
 # Not by `powmonman simulate`, whose start alone may outlast a blip on a busy machine.
 BLIP = """
 date +%s.%N; sed -i s/on/off/ /var/lib/mains.yml
@@ -121,13 +123,28 @@ def blip(stage: Stage) -> dict[str, Any]:
 
 
 def short_outage(stage: Stage) -> dict[str, Any]:
-    """Lose the mains until everybody counts, and put them back."""
+    """Lose the mains until everybody counts, and put them back, while somebody is logged in."""
+    login = subprocess.Popen(
+        stage.fleet.ssh(LOGGED_IN),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    stage.until(
+        f"a login on {LOGGED_IN}",
+        lambda: stage.fleet.run(LOGGED_IN, "who"),
+        lambda who: "admin" in who,
+        PATIENCE,
+    )
     lost = stage.mains("off")
     counting = stage.all_in("counting")
     counted = stage.at()
     back = stage.mains("on")
     stage.all_in("idle")
+    screen, _ = login.communicate("exit\n")
     return {
+        "screen": screen,
         "lost": lost,
         "counting": counted,
         "left": {host: counting[host]["left"] for host in stage.clients},

@@ -155,6 +155,15 @@ class Fleet:
             "exec", "--interactive", self.container(host), *command, given=given
         )
 
+    def ssh(self, host: str) -> list[str]:
+        """Return the command that logs in to a host, on a terminal."""
+        port = next(known.port for known in self.hosts if known.name == host)
+        return [
+            "ssh", "-tt", "-i", str(self.directory / "id_ed25519"),
+            "-o", f"UserKnownHostsFile={self.directory / 'known_hosts'}",
+            "-o", "StrictHostKeyChecking=yes", "-p", str(port), "admin@127.0.0.1",
+        ]  # fmt: skip
+
     def _create(self, host: Host, image_name: str, key: str) -> str:
         name = self.container(host.name)
         if not self.engine.succeeds("container", "exists", name):

@@ -45,6 +45,12 @@ def test_when_the_mains_return_in_time_nobody_powers_off(record: dict[str, Any])
     assert set(short["states"].values()) == {"running"}
 
 
+def test_users_at_a_terminal_are_told(record: dict[str, Any]) -> None:
+    screen = " ".join(record["short"]["screen"].split())
+    assert "The mains have failed. This host shuts down in" in screen
+    assert "The mains are back. This host stays up." in screen
+
+
 def test_every_host_powers_off_when_it_is_due_and_not_before(record: dict[str, Any]) -> None:
     due, off = record["real"]["due"], record["real"]["off"]
     in_time = {
