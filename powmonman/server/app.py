@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 SWEEP_EVERY = 1.0
+REMEMBER_EVERY = 5.0
 
 
 class Server:
@@ -79,9 +80,10 @@ class Server:
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self.report):
-            beat = self._keep_running(self._beat())
-            sweep = self._keep_running(self._sweep())
-            announce = self._keep_running(self._announce())
+            parts = [
+                self._keep_running(part)
+                for part in (self._beat(), self._remember(), self._sweep(), self._announce())
+            ]
             log.info(
                 "fleet %s · listening on %s · %d UPS",
                 self._config.fleet,
@@ -91,7 +93,7 @@ class Server:
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
-            tasks = (beat, sweep, announce, *self._watches.values())
+            tasks = (*parts, *self._watches.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -161,6 +163,11 @@ class Server:
                     await self._reloaded.wait()
             self._reloaded.clear()
             self._hub.publish(changed=False)
+
+    async def _remember(self) -> None:
+        """Keep what is known, apart from the beat: that waits for no disk."""
+        while True:
+            await asyncio.sleep(REMEMBER_EVERY)
             await self._memory.keep(self._supplies(), changed=False)
 
     async def _sweep(self) -> None:
@@ -205,7 +212,7 @@ class Server:
             context = server_context(Path(config.tls.identity))
             for ups in config.upses.values():
                 sensors.create(ups)
-        except (ConfigError, IdentityError, ValueError) as error:
+        except (ConfigError, IdentityError, OSError, ValueError) as error:
             self._reload_fault = str(error)
             log.error("reload refused, the running configuration stays:\n%s", error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from powmonman import sensors
 from powmonman.config.schema import ServerConfig, Simulated, Tls, Ups
 from powmonman.core.power import PowerState, Reading
+from powmonman.server import app
 from powmonman.server.app import Server
 from powmonman.server.monitor import Monitor, supply_for
+from powmonman.service import notify
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -66,3 +69,43 @@ def test_an_outage_is_remembered_before_anybody_is_told(server: Server, done: li
 def test_good_news_wait_for_no_disk(server: Server, done: list[str]) -> None:
     assert asyncio.run(report(server, OFF, OFF, ON, ON, ON, ON)) is PowerState.ON_MAINS
     assert done == ["told", "remembered"]
+
+
+def test_a_disk_that_hangs_does_not_hold_the_beat(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a short lease, clients would lose contact each time that it is tried."""
+    beats = []
+
+    async def hangs(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def beat() -> None:
+        parts = [asyncio.create_task(part) for part in (server._beat(), server._remember())]
+        await asyncio.sleep(0.5)
+        for part in parts:
+            part.cancel()
+
+    monkeypatch.setattr(app, "REMEMBER_EVERY", 0.05)
+    monkeypatch.setattr(server._memory, "keep", hangs)
+    monkeypatch.setattr(server._hub, "publish", lambda **_: beats.append(1))
+    monkeypatch.setattr(server, "_config", replace(server._config, lease=0.3))
+    asyncio.run(beat())
+    assert len(beats) >= 3
+
+
+def test_a_reload_that_fails_in_an_unusual_way_is_over_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """systemd waits for its end, and `status` must name the fault."""
+    (tmp_path / "server.yml").write_text("{}", encoding="utf-8")
+    said: list[str] = []
+
+    def gone(_: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(app, "server_context", gone)
+    monkeypatch.setattr(notify, "ready", said.append)
+    server._reload()
+    assert "No such file or directory" in server.report()["faults"][0]
+    assert len(said) == 1
