@@ -53,6 +53,7 @@ SHORT_STALLS = 2
 REARM = 600.0
 REMIND = 3600.0
 LONGEST_SLEEP = 10.0
+LONGEST_LEASE = 300.0
 NEVER = -1.0
 
 
@@ -223,8 +224,8 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     plan = replace(
         plan,
         woken=False,
-        lease=max(0.3, state.lease),
-        refill_ratio=state.policy.refill_ratio,
+        lease=min(max(0.3, state.lease), LONGEST_LEASE),
+        refill_ratio=max(1.0, state.policy.refill_ratio),
     )
     known = host_power(state.upses, rules)
     vague = known.state is PowerState.UNKNOWN
@@ -492,7 +493,7 @@ def _next(plan: Plan, rules: Rules, now: Now) -> float:
         until_silent = plan.lease - plan.silent + max(0.0, plan.fresh_until - now.running)
         due = until_silent if plan.reminded == NEVER and until_silent > 0 else LONGEST_SLEEP
         return now.running + min(LONGEST_SLEEP, due)
-    tick = plan.lease / 15
+    tick = min(LONGEST_SLEEP, plan.lease / 15)
     return now.running + (min(tick, left) if left > 0 else tick)
 
 

@@ -6,7 +6,7 @@ import pytest
 from playbook import COMMITTED, COUNTING, IDLE, Playbook, on_battery, on_mains, unknown
 
 from powmonman.core import policy
-from powmonman.core.messages import Policy
+from powmonman.core.messages import Policy, State
 from powmonman.core.policy import Plan, Rules, host_power
 from powmonman.core.power import PowerState
 from powmonman.core.records import from_json, to_json
@@ -158,6 +158,17 @@ def test_the_deadline_never_moves_later_during_an_outage():
     story.waits(until=100).shows(COUNTING, left=500)
     story.policy = Policy(after=300)
     story.waits(until=110).shows(COUNTING, left=190)
+
+
+@pytest.mark.parametrize(("lease", "ratio"), [(0.0, 0.0), (-1.0, -1.0), (1e308, 1e308)])
+def test_no_figure_of_a_server_ends_the_client_or_its_countdown(lease, ratio):
+    """A lease without end would make it wait for silence for ever."""
+    story = Playbook(after=100).hears(on_mains(), at=0)
+    for news in (on_mains(), on_battery()):
+        state = State("s", lease, Policy(600.0, ratio), {"rack": news}, echo=story.plan.nonce)
+        story._take(policy.heard(story.plan, state, story.rules, story.now))
+        story.falls_silent().waits(until=story.elapsed + 5)
+    story.runs_once(between=(100, 105 + 2 * 300))
 
 
 def test_a_sooner_deadline_of_this_host_needs_no_server():
