@@ -41,18 +41,16 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def prepare(runtime_dir: Path, reason: str) -> None:
     """Lay the request ready, before the decision is written down.
 
+    That it lies there is the request: a full disk may take the reason from it.
+
     Raises:
-        OSError: It can't be written; nothing lies there.
+        OSError: It can't be made.
     """
     temporary = runtime_dir / PREPARED
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(reason + "\n")
-    except OSError:
-        temporary.unlink()
-        raise
+    with contextlib.suppress(OSError), open(descriptor, "w", encoding="utf-8") as file:
+        file.write(reason + "\n")
 
 
 def request(runtime_dir: Path) -> bool:
