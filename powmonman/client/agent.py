@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ log = logging.getLogger("powmonman.client")
 
 VIEW = "client.json"
 SAVE_EVERY = 5.0
+SAVE_COUNTING_EVERY = 1.0
+WALL_TIMEOUT = 10.0
 # A view older than this, or than a lease, was written by a client that stands still.
 VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
 TAKEN_WITHIN = 15.0
@@ -79,7 +82,7 @@ class Agent:
         self._reload_due = False
         self._reload_fault = ""
         self._taken_by: float | None = None
-        self._warning: subprocess.Popen[bytes] | None = None
+        self._warning: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -283,9 +286,10 @@ class Agent:
             self._send(
                 Status(plan.phase, plan.power, plan.left(self._rules), plan.outage, plan.reason)
             )
+        due = SAVE_COUNTING_EVERY if plan.phase is Phase.COUNTING else SAVE_EVERY
         moment = time.monotonic()
         news = (plan.phase, plan.power, plan.reason, self._connected)
-        if news != self._told.news or moment - self._told.saved >= SAVE_EVERY:
+        if news != self._told.news or moment - self._told.saved >= due:
             self._told.news, self._told.saved = news, moment
             self._save()
             self._view()
@@ -328,18 +332,11 @@ class Agent:
         """Write to the users' terminals, without waiting for any of them."""
         if not self._config.warn_users:
             return
-        if self._warning is not None and self._warning.poll() is None:
-            self._warning.kill()
-            self._warning.wait()
-        try:
-            self._warning = subprocess.Popen(
-                ["wall", f"PowMonMan: {text}"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except OSError as error:
-            log.debug("wall: %s", error.strerror)
+        if self._warning is not None and self._warning.is_alive():
+            log.debug("the users are still being told something earlier")
+            return
+        self._warning = threading.Thread(target=_wall, args=(text,), name="wall", daemon=True)
+        self._warning.start()
 
     def _shut_down(self, reason: str) -> None:
         """Make the request; written down first, so that no restart makes a second one."""
@@ -423,6 +420,20 @@ class Agent:
             self._link = None
             self._plan = policy.disconnected(self._plan)
         self._connector.start()
+
+
+def _wall(text: str) -> None:
+    try:
+        subprocess.run(
+            ["wall", f"PowMonMan: {text}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=WALL_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.debug("wall: %s", error)
 
 
 def rules_of(config: ClientConfig) -> Rules:

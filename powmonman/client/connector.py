@@ -34,6 +34,7 @@ log = logging.getLogger("powmonman.client")
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 20.0
 SEARCH_FOR = 6.0
+LONGEST_ROUND = 30.0
 LAST_SERVER = "last-server.json"
 
 
@@ -102,10 +103,15 @@ class Connector:
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""
         refused = False
-        tried = set()
+        tried: set[tuple[str, int]] = set()
+        give_up = time.monotonic() + LONGEST_ROUND
         for host, port in candidates(self._config, self._stopped.is_set):
             if (host, port) in tried or self._stopped.is_set():
                 continue
+            if tried and time.monotonic() > give_up:
+                # Forged announcements may lead to hosts that take their time to refuse: what is
+                # configured must have its turn again.
+                break
             tried.add((host, port))
             try:
                 began = time.monotonic()

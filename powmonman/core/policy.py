@@ -130,7 +130,8 @@ class Plan:
     """Everything that the client knows; kept on disk across restarts within one boot.
 
     Attributes:
-        after: The deadline's budget for the outage in progress; only ever lowered during it.
+        after: The deadline's budget for the outage in progress; only ever lowered during it, and
+            so are `min_observe` and `confirm`: no reload moves a deadline later.
         spent: Seconds of the battery's budget that are used up.
         observed: Seconds of battery that this client itself has seen.
         unbroken: The latest of them without a break.
@@ -153,6 +154,8 @@ class Plan:
     outage: str = ""
     reason: str = ""
     after: float = 600.0
+    min_observe: float = 60.0
+    confirm: float = 2.0
     refill_ratio: float = 10.0
     lease: float = 15.0
     spent: float = 0.0
@@ -180,8 +183,8 @@ class Plan:
         return max(
             0.0,
             self.after - self.spent,
-            rules.min_observe - self.observed,
-            rules.confirm - self.unbroken,
+            min(self.min_observe, rules.min_observe) - self.observed,
+            min(self.confirm, rules.confirm) - self.unbroken,
         )
 
     @property
@@ -401,7 +404,14 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
         return plan, []
     if plan.phase is Phase.COUNTING:
         return replace(plan, after=min(plan.after, after), outage=known.outage), []
-    plan = replace(plan, phase=Phase.COUNTING, outage=known.outage, holding=False)
+    plan = replace(
+        plan,
+        phase=Phase.COUNTING,
+        outage=known.outage,
+        min_observe=rules.min_observe,
+        confirm=rules.confirm,
+        holding=False,
+    )
     left = plan.left(rules) or 0.0
     intent = "shutdown" if not rules.dry_run else "dry run of the shutdown"
     text = f"on battery · outage {short(known.outage)}, {known.age:.0f} s old"

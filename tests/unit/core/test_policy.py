@@ -272,3 +272,10 @@ def test_an_unbroken_moment_on_battery_is_needed():
     """On mains until just now, with the budget spent: two seconds must be seen first."""
     story = Playbook().hears(on_battery(), at=0).hears(on_mains(spent=595), at=595)
     story.hears(on_battery("o2", spent=599.5), at=597).runs_once(between=(598.9, 600))
+
+
+def test_no_reload_moves_a_deadline_later():
+    story = Playbook(after=100, min_observe=60).hears(on_battery(age=500), at=0)
+    story.waits(until=30).shows(COUNTING, left=30)
+    story.rules = Rules(after=100, min_observe=3600, confirm=60)
+    story.waits(until=31).shows(COUNTING, left=29).runs_once(between=(59, 61))
