@@ -19,7 +19,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import powmonman
 from powmonman import __version__
@@ -31,14 +31,12 @@ from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
 from powmonman.core.policy import LONGEST_SLEEP, Phase, Rules
+from powmonman.core.power import PowerState
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
 from powmonman.service.files import write_json
 from powmonman.service.logs import Logs
-
-if TYPE_CHECKING:
-    from powmonman.core.power import PowerState
 
 log = logging.getLogger("powmonman.client")
 
@@ -80,6 +78,7 @@ class Agent:
         self._told = _Told()
         self._stopping = False
         self._reload_due = False
+        self._unstarted = False
         self._reload_fault = ""
         self._taken_by: float | None = None
         self._warning: threading.Thread | None = None
@@ -370,23 +369,45 @@ class Agent:
             self._start_directly()
 
     def _check_request(self) -> None:
-        """A request that root does not take up is made in every other way there is."""
+        """See to it that the commands are run, in every way there is."""
         if self._taken_by is None or time.monotonic() < self._taken_by:
             return
         self._taken_by = None
-        try:
-            taken = not shutdown.withdraw(self._runtime)
-        except OSError:
-            taken = False
-        if not taken:
+        if self._unstarted:
+            self._start_directly()
+        elif os.geteuid() != 0:
+            self._wait_for_root()
+        elif self._withdraw():
             log.critical("powmonman-shutdown.path did not take the request up: is it active?")
             self._start_directly()
+
+    def _wait_for_root(self) -> None:
+        """Nobody else may run the commands, and on a busy host root may be late."""
+        if not shutdown.requested(self._runtime):
+            return
+        if self._plan.power is PowerState.ON_MAINS:
+            self._withdraw()
+            log.warning("the mains are back and nobody took the request up: it is withdrawn")
+            return
+        log.critical("powmonman-shutdown.path has not taken the request up yet: is it active?")
+        self._taken_by = time.monotonic() + TAKEN_WITHIN
+
+    def _withdraw(self) -> bool:
+        """Whether nobody has taken the request up; nobody will then."""
+        try:
+            return shutdown.withdraw(self._runtime)
+        except OSError:
+            return True
 
     def _start_directly(self) -> None:
         try:
             shutdown.start_directly(self._config.shutdown)
         except OSError as error:
             log.critical("the shutdown commands can't be started: %s", error.strerror)
+            self._unstarted = True
+            self._taken_by = time.monotonic() + TAKEN_WITHIN
+        else:
+            self._unstarted = False
 
     def _reload(self) -> None:
         """Apply a good configuration; keep the running one on a bad one."""

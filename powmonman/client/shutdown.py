@@ -62,6 +62,11 @@ def request(runtime_dir: Path) -> bool:
     return True
 
 
+def requested(runtime_dir: Path) -> bool:
+    """Whether a request lies there that nobody has taken up."""
+    return os.path.lexists(runtime_dir / REQUESTED)
+
+
 def withdraw(runtime_dir: Path) -> bool:
     """Take back a request that nobody has taken up; False if somebody has.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from powmonman.client import shutdown
 from powmonman.client.agent import Agent
 from powmonman.config.schema import ClientConfig, Command, Shutdown, Tls
 from powmonman.core.policy import Phase
+from powmonman.core.power import PowerState
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Shutdown]:
     commands: list[Shutdown] = []
     monkeypatch.setattr(shutdown, "start_directly", commands.append)
     monkeypatch.setattr(module, "TAKEN_WITHIN", 0.1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return commands
 
 
@@ -91,6 +94,59 @@ def test_what_nobody_takes_up_is_withdrawn_and_run_directly(
     assert started == [replace(COMMANDS, via="unit")]
     assert not (tmp_path / "shutdown").exists()
     assert "powmonman-shutdown.path did not take the request up: is it active?" in caplog.text
+
+
+def test_who_is_not_root_leaves_the_request_to_root_however_late_it_is(
+    committed: Callable[[Via], Agent],
+    started: list[Shutdown],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a host that hardly responds, the path unit would find it withdrawn."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    agent = committed("unit")
+    agent._shut_down("why")
+    for _ in range(3):
+        later(agent)
+        assert (tmp_path / "shutdown").exists()
+    assert started == []
+
+
+def test_a_request_that_nobody_took_up_does_not_outlive_the_outage(
+    committed: Callable[[Via], Agent],
+    started: list[Shutdown],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else whoever starts the path unit at last would shut the host down."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    agent = committed("unit")
+    agent._shut_down("why")
+    later(agent)
+    agent._plan = replace(agent._plan, power=PowerState.ON_MAINS)
+    later(agent)
+    assert not (tmp_path / "shutdown").exists()
+    assert started == []
+
+
+def test_commands_that_cannot_be_started_are_tried_again(
+    committed: Callable[[Via], Agent], started: list[Shutdown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process, no memory: for the moment."""
+    tries = []
+
+    def start(commands: Shutdown) -> None:
+        tries.append(commands)
+        if len(tries) < 3:
+            raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(shutdown, "start_directly", start)
+    agent = committed("direct")
+    agent._shut_down("why")
+    for _ in range(4):
+        later(agent)
+    assert len(tries) == 3
+    assert started == []
 
 
 @pytest.mark.parametrize("via", ["unit", "direct"])
