@@ -63,9 +63,10 @@ class Attempts:
         """Let `one` run until it has a link."""
         self.outcomes = [*outcomes, None]
         one.start()
-        one.want()
         assert self.linked.wait(10)
         one.stop()
+        one._thread.join(10)
+        assert not one._thread.is_alive()
 
 
 @pytest.fixture
