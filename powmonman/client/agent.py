@@ -47,6 +47,7 @@ WALL_TIMEOUT = 10.0
 # A view older than this, or than a lease, was written by a client that stands still.
 VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
 TAKEN_WITHIN = 15.0
+AFTER_ERROR = 0.5
 
 
 @dataclass
@@ -109,7 +110,14 @@ class Agent:
         self._connector.start()
         notify.ready("looking for the server")
         while not self._stopping:
-            self._turn()
+            try:
+                self._turn()
+            except Exception:
+                # The countdown must outlive whatever nobody thought of. What fails with every turn
+                # is ended by the watchdog, which is petted after a whole one only.
+                log.exception("an error that nobody thought of; the countdown goes on")
+                self._lose(LinkError("given up after the error"))
+                time.sleep(AFTER_ERROR)
         log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
         self._save()
         self._connector.stop()
@@ -221,7 +229,8 @@ class Agent:
         link, self._link = self._link, None
         if link is None:
             return
-        self._selector.unregister(link)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(link)
         link.close()
         self._plan = policy.disconnected(self._plan)
         level = logging.WARNING if self._proved or error.refused else logging.DEBUG

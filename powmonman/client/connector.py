@@ -165,9 +165,13 @@ def remember(config: ClientConfig, host: str, port: int) -> None:
 
 
 def mac_addresses() -> tuple[str, ...]:
-    """Return the MAC addresses of this host's network interfaces."""
+    """Return the MAC addresses of this host's network interfaces; none where it may not ask."""
     found = set()
-    for _, name in socket.if_nameindex():
+    try:
+        names = [name for _, name in socket.if_nameindex()]
+    except OSError:
+        return ()
+    for name in names:
         try:
             mac = Path(f"/sys/class/net/{name}/address").read_text("ascii").strip()
         except OSError:

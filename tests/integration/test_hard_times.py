@@ -21,6 +21,18 @@ def sweep(self, lease):
 powmonman.server.hub.Hub.sweep = sweep
 """
 
+BROKEN_NEWS = """
+import powmonman.core.policy
+real = powmonman.core.policy.heard
+states = []
+def heard(plan, state, rules, now):
+    states.extend(ups.outage for ups in state.upses.values() if ups.outage)
+    if len(states) == 3:
+        raise RuntimeError("a bug")
+    return real(plan, state, rules, now)
+powmonman.core.policy.heard = heard
+"""
+
 
 @together
 def test_strangers_leave_enough_files_for_the_sensor_and_for_hosts(fleet: Fleet) -> None:
@@ -82,6 +94,21 @@ def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None
     server.start()
     assert server.ended() == 1
     assert server.said("CRITICAL the server ends: a part of the server broke")
+
+
+@together
+def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> None:
+    """Nothing may supervise the client: it is not left dead, but connects again and counts on."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(BROKEN_NEWS, encoding="utf-8")
+    server, nas = fleet.server(policy__after=4), fleet.client("nas")
+    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    fleet.up(server, nas)
+    lost_at = fleet.mains("off")
+    nas.says("an error that nobody thought of; the countdown goes on")
+    nas.says_again("server found")
+    assert 4 - 0.05 <= fleet.down("nas") - lost_at <= 4 + 2.5
 
 
 @together

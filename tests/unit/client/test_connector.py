@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -169,3 +170,13 @@ def test_mac_addresses_are_those_of_real_interfaces() -> None:
     for address in mac_addresses():
         assert len(address.split(":")) == 6
         assert address != "00:00:00:00:00:00"
+
+
+def test_a_host_that_may_not_list_its_interfaces_has_no_mac_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused() -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(socket, "if_nameindex", refused)
+    assert mac_addresses() == ()
