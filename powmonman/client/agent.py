@@ -19,7 +19,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import powmonman
 from powmonman import __version__
@@ -37,6 +37,9 @@ from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
 from powmonman.service.files import write_json
 from powmonman.service.logs import Logs
+
+if TYPE_CHECKING:
+    import ssl
 
 log = logging.getLogger("powmonman.client")
 
@@ -71,7 +74,7 @@ class Agent:
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
         # First what may fail, then what would have to be closed.
-        self._connector = self._new_connector()
+        self._connector = self._new_connector(client_context(Path(config.tls.identity)))
         self._link: Link | None = None
         self._greeted = False
         self._proved = False
@@ -83,11 +86,11 @@ class Agent:
         self._reload_fault = ""
         self._taken_by: float | None = None
         self._warning: threading.Thread | None = None
+        self._remembering: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
-    def _new_connector(self) -> connector.Connector:
-        context = client_context(Path(self._config.tls.identity))
+    def _new_connector(self, context: ssl.SSLContext) -> connector.Connector:
         return connector.Connector(self._config, context, self._hand_over)
 
     def _hand_over(self, source: connector.Connector, link: Link) -> None:
@@ -193,7 +196,7 @@ class Agent:
         """Only a state proves that the server has let this host in."""
         self._proved = True
         self._connector.works()
-        connector.remember(self._config, link.host, link.port)
+        self._remember(link)
         left = self._plan.left(self._rules)
         log.info(
             "server found · %s port %d · shutdown after %g s on battery · power now: %s%s",
@@ -206,6 +209,15 @@ class Agent:
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
         notify.notify(STATUS=f"connected to {link.host}")
+
+    def _remember(self, link: Link) -> None:
+        """Keep the server's address; the disk may take its time."""
+        if self._remembering is None or not self._remembering.is_alive():
+            arguments = (self._config, link.host, link.port)
+            self._remembering = threading.Thread(
+                target=connector.remember, args=arguments, name="remember", daemon=True
+            )
+            self._remembering.start()
 
     def _check_link(self) -> None:
         """A server that says nothing for a lease is gone, whatever TCP believes."""
@@ -424,18 +436,18 @@ class Agent:
         notify.reloading()
         try:
             config = load(self._path, ClientConfig)
-            client_context(Path(config.tls.identity))
-        except (ConfigError, IdentityError) as error:
+            context = client_context(Path(config.tls.identity))
+        except (ConfigError, IdentityError, OSError) as error:
             self._reload_fault = str(error)
             log.error("reload refused, the running configuration stays:\n%s", error)
         else:
             self._reload_fault = ""
-            self._apply(config)
+            self._apply(config, context)
             log.info("reloaded %s", self._path)
         self._view()
         notify.ready("reloaded")
 
-    def _apply(self, config: ClientConfig) -> None:
+    def _apply(self, config: ClientConfig, context: ssl.SSLContext) -> None:
         for name in ("state_dir", "runtime_dir"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
@@ -443,7 +455,7 @@ class Agent:
         self._logs.apply(config.log)
         self._introduce()
         self._connector.stop()
-        self._connector = self._new_connector()
+        self._connector = self._new_connector(context)
         if self._link is not None:
             self._selector.unregister(self._link)
             self._link.close()

@@ -21,6 +21,12 @@ def sweep(self, lease):
 powmonman.server.hub.Hub.sweep = sweep
 """
 
+HANGING_DISK = """
+import time, powmonman.client.connector
+def write_json(*arguments, **options):
+    time.sleep(600)
+powmonman.client.connector.write_json = write_json
+"""
 BROKEN_NEWS = """
 import powmonman.core.policy
 real = powmonman.core.policy.heard
@@ -109,6 +115,19 @@ def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> N
     nas.says("an error that nobody thought of; the countdown goes on")
     nas.says_again("server found")
     assert 4 - 0.05 <= fleet.down("nas") - lost_at <= 4 + 2.5
+
+
+@together
+def test_a_countdown_waits_for_no_disk(fleet: Fleet) -> None:
+    """The one on which the server's address is kept hangs from the first connection on."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(HANGING_DISK, encoding="utf-8")
+    server, nas = fleet.server(policy__after=3), fleet.client("nas")
+    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    fleet.up(server, nas)
+    lost_at = fleet.mains("off")
+    assert 3 - 0.05 <= fleet.down("nas") - lost_at <= 3 + 2.5
 
 
 @together
