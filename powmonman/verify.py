@@ -98,7 +98,7 @@ def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
     if view.get("power") == "unknown":
         yield f"connected, but the power is unknown: {view.get('reason')}"
     elif view.get("reason"):
-        yield f"a UPS of this host is not known: {view['reason']}"
+        yield f"connected, but {view['reason']}"
     age = boottime() - float(view.get("stamp") or 0.0)
     if age > max(VIEW_LASTS, float(view.get("lease") or 15.0)):
         yield f"the client's clock does not tick: its last word is {age:.0f} s old"

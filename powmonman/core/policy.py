@@ -270,6 +270,11 @@ def host_power(upses: dict[str, UpsNews], rules: Rules) -> UpsNews:
     reasons += [
         f"{name}: {news.reason}" for name, news in feeds.items() if news is not None and news.reason
     ]
+    if len(feeds) > 1 and not rules.upses:
+        # Fed by one of them only, it would stay up when that one alone is on battery.
+        reasons.append(
+            f"the server watches {', '.join(feeds)}, and upses names none as this host's"
+        )
     if len(feeds) < rules.min_supplies:
         state = PowerState.UNKNOWN
         reasons.append(f"{len(feeds)} UPSes can't be {rules.min_supplies} supplies")

@@ -180,5 +180,5 @@ def test_a_ups_that_the_server_does_not_watch_is_a_fault_while_all_is_well(fleet
     code, found = verify(fleet, nas, "--wait", "1")
     assert code == 1
     assert found["faults"] == [
-        "a UPS of this host is not known: the server watches no UPS 'usp'",
+        "connected, but the server watches no UPS 'usp'",
     ]

@@ -186,6 +186,13 @@ def test_a_ups_that_nobody_watches_is_said_while_all_is_well():
     assert 1 == story.said("on mains · the server watches no UPS 'rakc'")
 
 
+def test_a_host_that_names_none_of_several_upses_says_so_while_all_is_well():
+    """It counts as fed by both, and would stay up when the one that feeds it is on battery."""
+    story = Playbook().hears(rack=on_mains(), desk=on_mains(), at=0).waits(until=100)
+    assert 1 == story.said("on mains · the server watches desk, rack, and upses names none as")
+    assert 0 == Playbook().hears(rack=on_mains(), at=0).waits(until=100).said("names none")
+
+
 def test_two_supplies_one_bad_is_no_outage():
     story = Playbook(upses=("a", "b"), min_supplies=1)
     story.hears(a=on_battery(), b=on_mains(), at=0).shows(IDLE).runs_nothing_until(5000)
