@@ -240,7 +240,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     after = state.policy.after if rules.after is None else rules.after
     if plan.phase is Phase.IDLE:
         plan = replace(plan, after=after)
-    if sent is not None and not vague:
+    if sent is not None and now.running - sent <= plan.lease and not vague:
         if plan.reminded != NEVER:
             commands.append(Say(logging.INFO, f"fresh news again · {known.state}"))
         plan = replace(

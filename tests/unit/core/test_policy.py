@@ -116,6 +116,22 @@ def test_a_stale_message_is_no_ground_for_a_commit():
     assert before == story.ran_at() == []
 
 
+def test_an_answer_that_took_longer_than_a_lease_is_silence():
+    """Else a congested network would put the commit off with each of its late answers."""
+    story = Playbook(after=100).hears(on_battery(), at=0)
+    story.linked, story.news = False, None
+    while story.elapsed < 99:
+        nonce = story.plan.nonce
+        story.waits(until=story.elapsed + 20)
+        story._take(policy.heard(story.plan, heard_late(nonce), story.rules, story.now))
+    assert 1 == story.said("no contact with the server")
+    story.runs_once(between=(100, 102))
+
+
+def heard_late(echo):
+    return State("s", 15.0, Policy(600.0), {"rack": on_battery()}, echo=echo)
+
+
 def test_sleep_forgets_everything():
     story = Playbook().hears(on_battery(), at=0).waits(until=500).falls_silent().sleeps(3600)
     story.shows(IDLE).runs_nothing_until(20_000)
