@@ -123,11 +123,13 @@ def test_the_first_word_must_be_hello_or_query(site: Site) -> None:
     ids=["http", "plain hello", "random bytes"],
 )
 def test_whoever_does_not_speak_tls_is_thrown_out(site: Site, words: bytes) -> None:
-    before = len(site.server.said("refused a stranger at 127.0.0.1: TLS: "))
+    refused = "refused a stranger at 127.0.0.1: TLS: "
+    before = len(site.server.said(refused))
     with socket.create_connection(("127.0.0.1", site.fleet.port)) as sock:
         sock.sendall(words)
         assert dropped(sock, within=2)
-    assert before + 1 == len(site.server.said("refused a stranger at 127.0.0.1: TLS: "))
+    wait_for("the log line", lambda: len(site.server.said(refused)) > before)
+    assert before + 1 == len(site.server.said(refused))
 
 
 def test_an_endless_handshake_is_thrown_out(site: Site) -> None:
