@@ -34,7 +34,7 @@ def test_the_request_is_made_once_and_names_its_reason(fleet: Fleet) -> None:
     nas.reload()
     nas.kill()
     nas.start().says("resumed: committed")
-    nas.says_again("server found")
+    wait_for("it is back", lambda: "server found" in nas.log.partition("resumed: committed")[2])
     time.sleep(0.5)
     assert not flag.exists()
     assert len(nas.said("shutdown requested")) == 1
