@@ -91,13 +91,19 @@ def _server(text: str) -> str:
 
 
 def _listen(text: str) -> str:
-    if not text:
-        return text
+    return _ip_address(text) if text else text
+
+
+def _ip_address(text: str) -> str:
     if ":" in text:
         return _ipv6(text)
     if not _is_address(socket.AF_INET, text):
         raise ValueError("expected an IP address such as 192.0.2.7; names need a working DNS")
     return text
+
+
+def _host_or_address(text: str) -> str:
+    return _ipv6(text) if ":" in text else _host(text).lower()
 
 
 def _path(text: str) -> str:
@@ -143,6 +149,9 @@ FINGERPRINT = _matching(
     "64 hexadecimal digits, with or without colons between pairs",
     _fingerprint,
 )
+EVENT = _matching("[a-z_]{1,40}", "the name of an event")
+IP_ADDRESS = Form("an IP address", _ip_address)
+HOST = Form("an IP address or a host name", _host_or_address)
 PATH = Form("an absolute path", _path)
 OPTIONAL_PATH = Form("an absolute path, or empty", _optional_path)
 LISTEN_ADDRESS = Form("an IP address, or empty", _listen)

@@ -155,11 +155,14 @@ def _row(path: str, hint: Any, part: Field[Any], value: Any) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+_LISTS = {str: "list of texts", float: "list of numbers"}
+
+
 def _type(hint: Any) -> str:
     if get_origin(hint) is UnionType:
         return _type(next(one for one in get_args(hint) if one is not NoneType))
     if get_origin(hint) is tuple:
-        return "list of sections" if is_dataclass(get_args(hint)[0]) else "list of texts"
+        return "list of sections" if is_dataclass(get_args(hint)[0]) else _LISTS[get_args(hint)[0]]
     if get_origin(hint) is dict:
         return "section of names"
     if is_dataclass(hint):
@@ -173,7 +176,7 @@ def _default(hint: Any, value: Any) -> str:
     if is_dataclass(hint):
         return "below"
     if isinstance(value, dict):
-        return f"`{', '.join(value)}`, with the defaults below"
+        return f"`{', '.join(value)}`, with the defaults below" if value else "empty"
     if value is None or value in ("", ()):
         return "empty"
     return f"`{_yaml(value)}`"
@@ -185,7 +188,7 @@ def _yaml(value: Any) -> str:
     if isinstance(value, int | float):
         return shown(value)
     if isinstance(value, tuple):
-        return f"[{', '.join(value)}]"
+        return f"[{', '.join(map(_yaml, value))}]"
     return json.dumps(value) if value in {"on", "off", "yes", "no"} else str(value)
 
 

@@ -7,7 +7,7 @@ and yields what is wrong in it, with paths from that section.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from powmonman.config import schema
 from powmonman.config.scalars import shown
@@ -85,14 +85,45 @@ def _ups(ups: schema.Ups) -> Iterator[Problem]:
             f"is {shown(ups.restore_confirm)}, but must be at least confirm "
             f"({shown(ups.confirm)}): flapping mains would look good",
         )
-    unused = "simulated" if ups.sensor == "gpio" else "gpio"
-    if getattr(ups, unused) != getattr(schema.Ups(), unused):
+    yield from _source(ups)
+    count = 1 + len(ups.witnesses)
+    if ups.quorum is not None and ups.quorum > count:
         yield Problem(
-            ((unused,), ("sensor",)), f"has no effect: sensor is '{ups.sensor}'", warning=True
+            (("quorum",), ("witnesses",)),
+            f"is {ups.quorum}, but there {'are' if count > 1 else 'is'} only {count} of them, "
+            "witnesses included: the mains could never count as lost",
         )
-    if ups.sensor == "simulated":
+    if ups.sensor == "ping" and not ups.witnesses:
+        yield Problem(
+            (("sensor",),),
+            "'ping' alone takes a dead switch or a moved cable for an outage: better as a witness",
+            warning=True,
+        )
+
+
+def _source(source: schema.Source) -> Iterator[Problem]:
+    for kind in get_args(get_type_hints(schema.Source)["sensor"]):
+        if kind != source.sensor and getattr(source, kind) != getattr(schema.Source(), kind):
+            yield Problem(
+                ((kind,), ("sensor",)), f"has no effect: sensor is '{source.sensor}'", warning=True
+            )
+    if source.sensor == "simulated":
         yield Problem(
             (("sensor",),), "'simulated' watches a file, not the mains: for drills", warning=True
+        )
+    if source.sensor == "command":
+        for problem in _words(source.command.command, "[/usr/local/bin/mains-on]"):
+            paths = tuple(("command", "command", *path) for path in problem.paths)
+            yield replace(problem, paths=paths)
+    if source.command.timeout > 3 * source.command.poll:
+        yield Problem(
+            (("command", "timeout"), ("command", "poll")),
+            f"is {shown(source.command.timeout)}, but must be at most three times poll "
+            f"({shown(source.command.poll)}): what comes later is no evidence",
+        )
+    if source.sensor == "ping" and not source.ping.hosts:
+        yield Problem(
+            (("ping", "hosts"), ("sensor",)), "names no host: give addresses that hang on no UPS"
         )
 
 
@@ -116,32 +147,42 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
             )
     pins: dict[int, str] = {}
     for name, ups in server.upses.items():
-        if ups.sensor != "gpio":
-            continue
-        if ups.gpio.pin in pins:
-            first = pins[ups.gpio.pin]
-            yield Problem(
-                (("upses", name, "gpio", "pin"), ("upses", first, "gpio", "pin")),
-                f"GPIO{ups.gpio.pin} is already the pin of UPS '{first}'",
-            )
-        pins.setdefault(ups.gpio.pin, name)
+        for path, source in sources(ups, ("upses", name)):
+            if source.sensor != "gpio":
+                continue
+            pin = source.gpio.pin
+            if pin in pins:
+                yield Problem(
+                    ((*path, "gpio", "pin"), ("upses", pins[pin], "gpio", "pin")),
+                    f"GPIO{pin} is already the pin of UPS '{pins[pin]}'",
+                )
+            pins.setdefault(pin, name)
+
+
+def sources(ups: schema.Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, schema.Source]]:
+    """List the sensors of a UPS, itself first, each with the path of its section."""
+    yield at, ups
+    for index, witness in enumerate(ups.witnesses):
+        yield (*at, "witnesses", index), witness
 
 
 def _command(command: schema.Command) -> Iterator[Problem]:
-    path: KeyPath = ("command",)
-    if not command.command or not command.command[0].strip():
-        yield Problem((path,), "names no program: write a list such as [systemctl, poweroff]")
+    for problem in _words(command.command, "[systemctl, poweroff]"):
+        yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
+
+
+def _words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
+    if not command or not command[0].strip():
+        yield Problem(((),), f"names no program: write a list such as {example}")
         return
-    program = command.command[0]
-    if len(program.rpartition("/")[2].split()) > 1:
+    if len(command[0].rpartition("/")[2].split()) > 1:
         yield Problem(
-            ((*path, 0),),
-            "holds spaces: write program and arguments as separate entries of the list",
+            ((0,),), "holds spaces: write program and arguments as separate entries of the list"
         )
-    for index, word in enumerate(command.command):
+    for index, word in enumerate(command):
         if word in _SHELL_WORDS:
             yield Problem(
-                ((*path, index),),
+                ((index,),),
                 f"'{word}' is given to the program as it is: no shell reads the command",
                 warning=True,
             )
@@ -170,6 +211,7 @@ def _client(client: schema.ClientConfig) -> Iterator[Problem]:
 
 _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Gpio: _gpio,
+    schema.Source: _source,
     schema.Ups: _ups,
     schema.ServerConfig: _server,
     schema.Command: _command,

@@ -21,7 +21,7 @@ class Key:
 
     Attributes:
         doc: What it means, for the reference.
-        unit: Of its number: `s`, `KiB`, `a second`, or none.
+        unit: Of its number: `s`, `%`, `KiB`, `a second`, or none.
         minimum: The least that its number may be.
         maximum: The most.
         form: Of its text, of each text of its list, or of the names in its mapping.
@@ -130,12 +130,125 @@ class Simulated:
 
 
 @dataclass(frozen=True)
-class Ups:
+class Battery:
+    """The batteries and adapters of the server's own host, as in a laptop."""
+
+    root: str = key(
+        "/sys/class/power_supply",
+        "Where the kernel shows its power supplies. Off Linux psutil is asked instead.",
+        form=forms.PATH,
+    )
+    low: float = key(
+        10.0,
+        "Charge at or below which the battery is low, where the kernel knows no alarm of its own.",
+        unit="%",
+        minimum=1,
+        maximum=99,
+    )
+    poll: float = key(
+        2.0,
+        "How often the supplies are read; a change that the kernel reports is read at once.",
+        unit="s",
+        minimum=0.1,
+        maximum=60,
+    )
+
+
+@dataclass(frozen=True)
+class Nut:
+    """A UPS that a NUT server (upsd) knows. It is only read, so no password is needed."""
+
+    host: str = key("127.0.0.1", "Address of the NUT server.", form=forms.HOST)
+    port: int = key(3493, "Its port.", minimum=1, maximum=65535)
+    ups: str = key("ups", "The UPS's name there, as `upsc -l` lists it.", form=forms.NAME)
+    calibration_floor: float = key(
+        20.0,
+        "A calibration (CAL) runs on the battery on purpose and is no outage, unless the charge "
+        "falls below this.",
+        unit="%",
+        minimum=0,
+        maximum=100,
+    )
+    poll: float = key(2.0, "How often it is asked.", unit="s", minimum=0.2, maximum=60)
+
+
+@dataclass(frozen=True)
+class Apcupsd:
+    """A UPS that an apcupsd knows, read from its network information server (NIS)."""
+
+    host: str = key("127.0.0.1", "Address of the apcupsd.", form=forms.HOST)
+    port: int = key(3551, "Its port.", minimum=1, maximum=65535)
+    calibration_floor: float = key(
+        20.0,
+        "A calibration (CAL) runs on the battery on purpose and is no outage, unless the charge "
+        "falls below this.",
+        unit="%",
+        minimum=0,
+        maximum=100,
+    )
+    poll: float = key(2.0, "How often it is asked.", unit="s", minimum=0.2, maximum=60)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Any program: its exit code, or JSON on its standard output."""
+
+    command: tuple[str, ...] = key(
+        (),
+        "Program and arguments, as a list; no shell reads it. Exit code 0 without output: on "
+        "mains, 1: off, anything else: unknown. With output: a JSON object with `mains` "
+        "(on, off or unknown) and optionally charge, runtime, low_battery, voltage, reason.",
+    )
+    timeout: float = key(
+        5.0, "Time until it is killed, and reads as unknown.", unit="s", minimum=0.1, maximum=60
+    )
+    poll: float = key(5.0, "How often it is run.", unit="s", minimum=0.2, maximum=60)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Hosts that are known not to hang on a UPS: all silent means that the mains are lost."""
+
+    hosts: tuple[str, ...] = key(
+        (),
+        "Their IP addresses, in the LAN of the server's host. Several unlike ones.",
+        form=forms.IP_ADDRESS,
+        distinct=True,
+    )
+    timeout: float = key(1.0, "Time that each has to answer.", unit="s", minimum=0.1, maximum=10)
+    poll: float = key(2.0, "How often they are asked.", unit="s", minimum=0.2, maximum=60)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sensor: its kind, and the section with that kind's settings."""
+
+    sensor: Literal["gpio", "battery", "nut", "apcupsd", "command", "ping", "simulated"] = key(
+        "gpio", "What tells the condition."
+    )
+    gpio: Gpio = key(Gpio, "Used with `sensor: gpio`.")
+    battery: Battery = key(Battery, "Used with `sensor: battery`.")
+    nut: Nut = key(Nut, "Used with `sensor: nut`.")
+    apcupsd: Apcupsd = key(Apcupsd, "Used with `sensor: apcupsd`.")
+    command: Program = key(Program, "Used with `sensor: command`.")
+    ping: Ping = key(Ping, "Used with `sensor: ping`.")
+    simulated: Simulated = key(Simulated, "Used with `sensor: simulated`.")
+
+
+@dataclass(frozen=True)
+class Ups(Source):
     """One battery-backed supply that the server watches."""
 
-    sensor: Literal["gpio", "simulated"] = key("gpio", "What tells this UPS's condition.")
-    gpio: Gpio = key(Gpio, "Used with `sensor: gpio`.")
-    simulated: Simulated = key(Simulated, "Used with `sensor: simulated`.")
+    witnesses: tuple[Source, ...] = key(
+        (), "Further sensors of the same mains; with any, `quorum` of all must say off."
+    )
+    quorum: int | None = key(
+        None,
+        "How many of the sensors (this one and its witnesses) must say off before the mains count "
+        "as lost. Empty: all of them; 1: any.",
+        minimum=1,
+        maximum=16,
+    )
     confirm: float = key(
         2.0,
         "How long the sensor must say off, unbroken, before the mains count as lost.",
@@ -152,19 +265,46 @@ class Ups:
     )
     runtime: float | None = key(
         None,
-        "How long the full battery carries the load. Empty: assumed to be twice `policy.after`.",
+        "How long the full battery carries the load. Empty: as the sensor says where it knows, "
+        "else twice `policy.after`.",
         unit="s",
         minimum=1,
+    )
+    recharge_reserve: float = key(
+        30.0,
+        "Charge below which no time on battery is paid back, where the sensor knows the charge: a "
+        "second outage finds the budget as the first left it.",
+        unit="%",
+        minimum=0,
+        maximum=100,
     )
 
 
 @dataclass(frozen=True)
 class FleetPolicy:
-    """When hosts go down, where they don't say otherwise."""
+    """When hosts go down, where they don't say otherwise. What comes first counts."""
 
     after: float = key(
         600.0, "Time on battery after which a host shuts down.", unit="s", minimum=1, maximum=86400
     )
+    charge_below: float = key(
+        0.0, "Charge below which it does. 0: never.", unit="%", minimum=0, maximum=100
+    )
+    charge_drop: float = key(
+        0.0,
+        "Share of the charge at the outage's start whose loss shuts it down; 0.5 is the half. "
+        "0: never.",
+        minimum=0,
+        maximum=1,
+    )
+    runtime_below: float = key(
+        0.0,
+        "Runtime left, as the UPS estimates it, below which it does. 0: never.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
+    low_battery: bool = key(True, "Whether it does when the UPS says that its battery is low.")
 
 
 @dataclass(frozen=True)
@@ -212,6 +352,79 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Events:
+    """What is told, each on or off."""
+
+    on_battery: bool = key(True, "A UPS is on battery: an outage has begun.")
+    on_mains: bool = key(True, "A UPS is back on mains: the outage is over.")
+    low_battery: bool = key(True, "A UPS on battery says that its battery is low.")
+    countdown: bool = key(True, "The first host goes down in one of `milestones`.")
+    host_committed: bool = key(True, "A host shuts down now.")
+    host_down: bool = key(True, "A host that had committed is gone.")
+    host_back: bool = key(True, "A host that was down or lost is connected again.")
+    host_lost: bool = key(True, "A host was connected, and is gone for `lost_after` on mains.")
+    sensor_unknown: bool = key(True, "The power of a UPS is unknown for `unknown_after`.")
+    sensor_recovered: bool = key(True, "It is known again.")
+    advice: bool = key(True, "A UPS asks for attention, such as a new battery.")
+    certificate: bool = key(True, "A certificate is near its end.")
+
+
+@dataclass(frozen=True)
+class Template:
+    """The words of one event, as Jinja2 templates. What is empty has the default words."""
+
+    title: str = key("", "One line.")
+    body: str = key("", "The text.")
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Word of it: notifications through Apprise, never in the way of a shutdown."""
+
+    enabled: bool = key(False, "Send notifications. Needs the extra `notify` on the server.")
+    targets: str = key(
+        "/etc/powmonman/notify.yml",
+        "YAML file with `targets:`, Apprise URLs by name. They hold passwords: mode 0640, root's.",
+        form=forms.PATH,
+    )
+    events: Events = key(Events, "Which events are told.")
+    milestones: tuple[float, ...] = key(
+        lambda: (300.0, 60.0),
+        "Seconds before the first host's shutdown at which `countdown` is told.",
+        unit="s",
+        minimum=1,
+        maximum=86400,
+        distinct=True,
+    )
+    lost_after: float = key(
+        300.0, "How long a host must be gone to be lost.", unit="s", minimum=1, maximum=86400
+    )
+    unknown_after: float = key(
+        10.0,
+        "How long the power must be unknown to be told.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
+    coalesce: float = key(
+        2.0, "Events within this time make one message.", unit="s", minimum=0, maximum=300
+    )
+    timeout: float = key(
+        30.0, "Time that the delivery of one message has.", unit="s", minimum=1, maximum=300
+    )
+    late_after: float = key(
+        60.0, "Age from which a message is marked late.", unit="s", minimum=1, maximum=86400
+    )
+    keep: int = key(
+        200,
+        "Messages that wait for delivery at most; the oldest give way.",
+        minimum=1,
+        maximum=10000,
+    )
+    templates: dict[str, Template] = key(dict, "Own words, by event.", form=forms.EVENT)
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """`server.yml`: the host that senses the mains and tells the fleet."""
 
@@ -246,6 +459,7 @@ class ServerConfig:
     announce: Announce = key(Announce, "How clients find this server.")
     limits: Limits = key(Limits, "Bounds on clients, so that a hostile one can't starve the rest.")
     tls: Tls = key(Tls, "This server's certificate.")
+    notify: Notify = key(Notify, "Word of it to people.")
     state_dir: str = key("/var/lib/powmonman", "What must survive a power cut.", form=forms.PATH)
     runtime_dir: str = key(
         "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
@@ -255,7 +469,7 @@ class ServerConfig:
 
 @dataclass(frozen=True)
 class HostPolicy:
-    """When this host goes down."""
+    """When this host goes down. What comes first counts."""
 
     after: float | None = key(
         None,
@@ -263,6 +477,31 @@ class HostPolicy:
         unit="s",
         minimum=1,
         maximum=86400,
+    )
+    charge_below: float | None = key(
+        None,
+        "Charge below which it does. 0: never. Empty: the fleet's.",
+        unit="%",
+        minimum=0,
+        maximum=100,
+    )
+    charge_drop: float | None = key(
+        None,
+        "Share of the charge at the outage's start whose loss shuts it down; 0.5 is the half. "
+        "0: never. Empty: the fleet's.",
+        minimum=0,
+        maximum=1,
+    )
+    runtime_below: float | None = key(
+        None,
+        "Runtime left, as the UPS estimates it, below which it does. 0: never. Empty: the fleet's.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
+    low_battery: bool | None = key(
+        None,
+        "Whether it does when its UPS says that its battery is low. Empty: as the fleet says.",
     )
     min_observe: float = key(
         60.0,

@@ -61,8 +61,11 @@ def meant(word: str, section: type, at: KeyPath, root: type) -> tuple[str, tuple
         A remark such as "did you mean 'after'?", and the paths of the keys it names.
     """
     siblings = [part.name for part in fields(section)]
+    elsewhere = _elsewhere(word, at, root)
     close = nearest(word, siblings, _VERY_ALIKE)
-    if not close and (elsewhere := _elsewhere(word, at, root)):
+    # `pin` is a key of the section below before it is a misspelt `ping` of this one.
+    below = elsewhere is not None and elsewhere[:-2] == at and elsewhere[-1] == word
+    if elsewhere and (below or not close):
         return _belongs(word, elsewhere, at), (elsewhere,)
     close = close or nearest(word, siblings)
     if close:

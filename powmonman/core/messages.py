@@ -12,6 +12,7 @@ an unknown type is an error, answered and then hung up on.
 | client | `ping`   | when it wants a fresh state at once                              |
 | client | `status` | whenever its phase changes                                       |
 | client | `query`  | instead of `hello`, to read the report and leave                 |
+| root   | `shutdown-fleet` | on the server's own socket alone: the operator's order   |
 | server | `report` | the answer to `query`                                            |
 | server | `error`  | before it hangs up                                               |
 
@@ -36,10 +37,14 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Policy:
-    """The fleet's shutdown policy, as the server publishes it."""
+    """The fleet's shutdown policy, as the server publishes it; a trigger that is 0 is off."""
 
     after: float = 600.0
     refill_ratio: float = 10.0
+    charge_below: float = 0.0
+    charge_drop: float = 0.0
+    runtime_below: float = 0.0
+    low_battery: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,10 @@ class UpsNews:
         outage: Random id of the outage in progress, or empty.
         age: Seconds since it began.
         spent: Seconds of the battery's budget that are used up (SAFETY.md section 1a).
+        charge: Percent, as the other three settled: what two readings agree on.
+        charge_at_start: Percent at the beginning of the outage, where it was known.
         runtime: Seconds left as the UPS estimates them.
+        voltage: Of the battery, in volts.
         reason: Why the state is unknown, or what else the operator should know.
     """
 
@@ -59,9 +67,24 @@ class UpsNews:
     age: float = 0.0
     spent: float = 0.0
     charge: float | None = None
+    charge_at_start: float | None = None
     runtime: float | None = None
     low_battery: bool = False
+    voltage: float | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The operator's order to shut the whole fleet down, whatever the power.
+
+    Attributes:
+        id: Random; a client obeys an order once.
+        age: Seconds since it was given: who was not there yet is not meant.
+    """
+
+    id: str
+    age: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,7 @@ class State:
     lease: float
     policy: Policy
     upses: dict[str, UpsNews]
+    order: Order | None = None
     drill: bool = False
     seq: int = 0
     echo: int = 0
@@ -79,7 +103,10 @@ class State:
 
 @dataclass(frozen=True)
 class Hello:
-    """A client introduces its host; its name stands in its certificate."""
+    """A client introduces its host; its name stands in its certificate.
+
+    Of its policy, what is None is as the fleet's.
+    """
 
     nonce: int
     version: str = ""
@@ -88,6 +115,12 @@ class Hello:
     upses: tuple[str, ...] = ()
     min_supplies: int = 1
     after: float | None = None
+    charge_below: float | None = None
+    charge_drop: float | None = None
+    runtime_below: float | None = None
+    low_battery: bool | None = None
+    min_observe: float = 60.0
+    confirm: float = 2.0
     dry_run: bool = False
 
 
@@ -123,6 +156,13 @@ class Query:
 
 
 @dataclass(frozen=True)
+class ShutdownFleet:
+    """Give the order to shut the fleet down; only on the server's own socket."""
+
+    fleet: str
+
+
+@dataclass(frozen=True)
 class Report:
     """The fleet as the server sees it, for people and programs."""
 
@@ -136,7 +176,7 @@ class Error:
     reason: str
 
 
-Message = State | Hello | Ack | Ping | Status | Query | Report | Error
+Message = State | Hello | Ack | Ping | Status | Query | ShutdownFleet | Report | Error
 
 _TYPES: dict[str, type[Message]] = {
     "state": State,
@@ -145,6 +185,7 @@ _TYPES: dict[str, type[Message]] = {
     "ping": Ping,
     "status": Status,
     "query": Query,
+    "shutdown-fleet": ShutdownFleet,
     "report": Report,
     "error": Error,
 }

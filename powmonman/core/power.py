@@ -41,6 +41,7 @@ class Reading:
         charge: Percent 0-100, or None where the sensor does not know.
         runtime: Seconds left on battery as the sensor estimates it, or None.
         low_battery: The UPS says that its battery is nearly empty.
+        voltage: Of the battery, in volts, or None.
         reason: Why the reading is unknown, or what else the operator should know.
     """
 
@@ -48,6 +49,7 @@ class Reading:
     charge: float | None = None
     runtime: float | None = None
     low_battery: bool = False
+    voltage: float | None = None
     reason: str = ""
 
 

@@ -1,21 +1,32 @@
 """Sensors: what tells a UPS's condition, behind one small interface.
 
-A new kind of sensor is a module here, a class with the methods of `Sensor`, and a line in
-`create`. Nothing else in the product knows which kind it talks to.
+A new kind of sensor is a module here, a class with the methods of `Sensor`, a line in `KINDS` and
+its section in the configuration's schema. Nothing else in the product knows which kind it talks to.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from powmonman.sensors.gpio import GpioSensor
-from powmonman.sensors.simulated import SimulatedSensor
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Ups
+    from powmonman.config.schema import Source, Ups
     from powmonman.core.power import Reading
 
-__all__ = ["Sensor", "create"]
+__all__ = ["PATIENCE", "Sensor", "create"]
+
+# Imported when they are used: a server with a wire needs no client of NUT in its memory.
+KINDS = {
+    "gpio": "gpio.GpioSensor",
+    "battery": "battery.BatterySensor",
+    "nut": "nut.NutSensor",
+    "apcupsd": "apcupsd.ApcupsdSensor",
+    "command": "command.CommandSensor",
+    "ping": "ping.PingSensor",
+    "simulated": "simulated.SimulatedSensor",
+}
+
+PATIENCE = 5.0
 
 
 class Sensor(Protocol):
@@ -24,6 +35,10 @@ class Sensor(Protocol):
     @property
     def poll(self) -> float:
         """Seconds between two calls of `read`."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a `read` or `verify` that has not answered counts as unknown."""
 
     def describe(self) -> str:
         """Return one line for the log: what is read, where, and by which library."""
@@ -43,11 +58,25 @@ class Sensor(Protocol):
 
 
 def create(ups: Ups) -> Sensor:
-    """Return the sensor that `ups` names. Touches no hardware and no file.
+    """Return the sensor of `ups`, with its witnesses. Touches no hardware and no file.
 
     Raises:
         ValueError: The settings can't work on any machine, such as a pin that is no GPIO.
     """
-    if ups.sensor == "simulated":
-        return SimulatedSensor(ups.simulated)
-    return GpioSensor(ups.gpio)
+    first = create_one(ups)
+    if not ups.witnesses:
+        return first
+    from powmonman.sensors.witnessed import WitnessedSensor
+
+    return WitnessedSensor((first, *map(create_one, ups.witnesses)), ups.quorum)
+
+
+def create_one(source: Source) -> Sensor:
+    """Return the sensor that `source` names.
+
+    Raises:
+        ValueError: As `create`.
+    """
+    module, _, name = KINDS[source.sensor].partition(".")
+    cls = getattr(import_module(f"powmonman.sensors.{module}"), name)
+    return cast("Sensor", cls(getattr(source, source.sensor)))

@@ -78,6 +78,8 @@ class GpioSensor:
         self._retry_delay = 0.0
         self._retry_at = 0.0
 
+    patience = 5.0
+
     @property
     def poll(self) -> float:
         """Seconds between two calls of `read`."""

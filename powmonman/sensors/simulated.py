@@ -49,6 +49,8 @@ class SimulatedSensor:
         self._settled = False
         self._reading = unknown("not read yet")
 
+    patience = 5.0
+
     @property
     def poll(self) -> float:
         """Seconds between two calls of `read`."""

@@ -35,6 +35,8 @@ from powmonman.service.logs import Logs
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from powmonman.core.outage import Supply
+
 log = logging.getLogger("powmonman.server")
 
 SWEEP_EVERY = 1.0
@@ -75,8 +77,8 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        for name, ups in self._config.upses.items():
-            self._watch(name, self._memory.recall(name, supply_for(ups, self._config)))
+        for name in self._config.upses:
+            self._watch(name)
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self.report):
@@ -127,9 +129,13 @@ class Server:
             self._broken = True
             self._stop.set()
 
-    def _watch(self, name: str, supply: Any) -> None:
+    def _watch(self, name: str, known: Supply | None = None) -> None:
         ups = self._config.upses[name]
-        monitor = Monitor(name, ups, sensors.create(ups), supply, self._changed)
+        sensor = sensors.create(ups)
+        supply = supply_for(ups, sensor, self._config, known)
+        if known is None:
+            supply = self._memory.recall(name, supply)
+        monitor = Monitor(name, ups, sensor, supply, self._changed)
         self._monitors[name] = monitor
         self._watches[name] = self._keep_running(monitor.run())
 
@@ -237,11 +243,9 @@ class Server:
         for name, ups in config.upses.items():
             earlier = self._monitors.get(name)
             if earlier is None or earlier.ups != ups or not unchanged:
-                known = earlier.supply if earlier else None
                 if earlier:
                     self._watches.pop(name).cancel()
-                supply = supply_for(ups, config, known)
-                self._watch(name, supply if known else self._memory.recall(name, supply))
+                self._watch(name, earlier.supply if earlier else None)
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
         self._reloaded.set()

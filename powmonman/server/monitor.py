@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("powmonman.server")
 
-READ_TIMEOUT = 5.0
 
-
-def supply_for(ups: Ups, config: ServerConfig, earlier: Supply | None = None) -> Supply:
+def supply_for(
+    ups: Ups, sensor: Sensor, config: ServerConfig, earlier: Supply | None = None
+) -> Supply:
     """Return what the configuration makes of a UPS; a reload keeps the outage and the budget."""
     debounce = Debounce(
         confirm=ups.confirm,
         restore_confirm=ups.restore_confirm,
-        max_gap=max(3.0, 4 * _poll(ups)),
+        max_gap=max(3.0, 4 * sensor.poll),
     )
     runtime = ups.runtime or 2 * config.policy.after
     if earlier is None:
@@ -40,10 +40,6 @@ def supply_for(ups: Ups, config: ServerConfig, earlier: Supply | None = None) ->
         spent=min(runtime, earlier.spent),
         refill_ratio=config.refill_ratio,
     )
-
-
-def _poll(ups: Ups) -> float:
-    return ups.gpio.poll if ups.sensor == "gpio" else ups.simulated.poll
 
 
 class Monitor:
@@ -66,7 +62,7 @@ class Monitor:
     @property
     def looking(self) -> bool:
         """Whether the sensor was looked at lately; the watchdog restarts a server that stopped."""
-        longest = self.sensor.poll + 2 * READ_TIMEOUT + 1
+        longest = self.sensor.poll + 2 * self.sensor.patience + 1
         return self.supply.at is None or boottime() - self.supply.at < longest
 
     async def run(self) -> None:
@@ -96,10 +92,10 @@ class Monitor:
     async def _guarded(self, reading: Awaitable[Reading]) -> Reading:
         try:
             # Not wait_for(): in Python 3.11 it may swallow the end of this task.
-            async with asyncio.timeout(READ_TIMEOUT):
+            async with asyncio.timeout(self.sensor.patience):
                 return await reading
         except TimeoutError:
-            return unknown(f"the sensor did not answer within {READ_TIMEOUT:.0f} s")
+            return unknown(f"the sensor did not answer within {self.sensor.patience:.0f} s")
         except Exception as error:
             log.debug("sensor of %s failed", self.name, exc_info=True)
             return unknown(f"the sensor failed: {type(error).__name__}: {error}")

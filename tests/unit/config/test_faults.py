@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         pytest.param(
             "policy: {wibble: 1}\n",
             "client.yml:1:10: policy.wibble: unknown key "
-            "(valid keys here: after, min_observe, confirm)",
+            "(valid keys here: after, charge_below, charge_drop, runtime_below, low_battery, "
+            "min_observe, confirm)",
             id="a key like no other",
         ),
         pytest.param(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from powmonman.config import forms, relations
 from powmonman.config.loader import ConfigError, parse
-from powmonman.config.schema import ClientConfig, Key, ServerConfig, described
+from powmonman.config.schema import (
+    ClientConfig,
+    Command,
+    Key,
+    Ping,
+    Program,
+    ServerConfig,
+    Ups,
+    described,
+)
 
 # A busy machine is slow; that says nothing of the loader.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,9 +39,21 @@ _FORMS = {
     forms.INTERFACE: _NAMES,
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
+    forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
+    forms.IP_ADDRESS: st.ip_addresses().map(str),
+    forms.HOST: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "localhost"]),
     forms.LISTEN_ADDRESS: st.sampled_from(["", "::1", "127.0.0.1"]) | st.ip_addresses().map(str),
     forms.SERVER_ADDRESS: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "[::1]:1"]),
     forms.FINGERPRINT: st.text("0123456789abcdefABCDEF", min_size=64, max_size=64),
+}
+
+
+# What would contradict itself nearly always, made sound.
+_SOUND: dict[Any, Any] = {
+    Program: lambda it: replace(it, command=it.command or ("true",), timeout=it.poll),
+    Ping: lambda it: replace(it, hosts=it.hosts or ("192.0.2.1",)),
+    Ups: lambda it: replace(it, quorum=None, restore_confirm=it.confirm),
+    Command: lambda it: replace(it, command=("true", *it.command)),
 }
 
 
@@ -56,7 +77,7 @@ def values(hint: Any, key: Key) -> st.SearchStrategy[Any]:
         return st.builds(
             cast("Any", hint),
             **{part.name: values(hints[part.name], described(part)) for part in fields(hint)},
-        )
+        ).map(_SOUND.get(hint, lambda value: value))
     low, high = key.minimum, key.maximum
     simple: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),

@@ -51,12 +51,13 @@ def done(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def report(server: Server, *readings: Reading) -> PowerState:
     """Let the UPS be read, every 2 s, and its change be reported."""
     ups = server._config.upses["rack"]
-    supply = supply_for(ups, server._config)
+    sensor = sensors.create(ups)
+    supply = supply_for(ups, sensor, server._config)
     for number, reading in enumerate(readings):
         supply = supply.observe(reading, 100.0 + 2 * number, "o1")
         if supply.debounce.wants_verify:
             supply = supply.verified(reading, 100.0 + 2 * number, "o1")
-    await server._changed(Monitor("rack", ups, sensors.create(ups), supply, server._changed))
+    await server._changed(Monitor("rack", ups, sensor, supply, server._changed))
     return supply.state
 
 

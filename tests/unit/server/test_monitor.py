@@ -23,6 +23,7 @@ class Sensor:
     """Gives readings that are written beforehand, the last one for ever."""
 
     poll = 0.0
+    patience = 5.0
 
     def __init__(self, *readings: Reading | BaseException | None) -> None:
         self._readings = list(readings)
@@ -64,7 +65,8 @@ def watch(sensor: Sensor, until: int) -> list[tuple[PowerState, str]]:
             if len(told) == until:
                 enough.set()
 
-        monitor = Monitor("ups", UPS, sensor, supply_for(UPS, ServerConfig()), changed)
+        supply = supply_for(UPS, sensor, ServerConfig())
+        monitor = Monitor("ups", UPS, sensor, supply, changed)
         task = asyncio.create_task(monitor.run())
         await asyncio.wait_for(enough.wait(), 10)
         task.cancel()
@@ -91,7 +93,7 @@ def test_a_sensor_that_raises_is_unknown_with_the_reason() -> None:
 
 
 def test_a_sensor_that_hangs_is_unknown_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READ_TIMEOUT", 0.05)
+    monkeypatch.setattr(Sensor, "patience", 0.05)
     assert watch(Sensor(ON, None, ON), 3)[1] == (
         PowerState.UNKNOWN,
         "the sensor did not answer within 0 s",
@@ -104,7 +106,8 @@ def test_a_monitor_ends_at_whatever_moment_it_is_told_to(delay: int) -> None:
 
     async def run() -> None:
         sensor = Sensor(ON)
-        monitor = Monitor("ups", UPS, sensor, supply_for(UPS, ServerConfig()), ignore)
+        supply = supply_for(UPS, sensor, ServerConfig())
+        monitor = Monitor("ups", UPS, sensor, supply, ignore)
         task = asyncio.create_task(monitor.run())
         steps = iter(range(1000))
 
@@ -127,7 +130,8 @@ async def ignore(_: Monitor) -> None:
 
 
 def test_watching_is_known_to_go_on_until_it_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monitor = Monitor("ups", UPS, Sensor(ON), supply_for(UPS, ServerConfig()), ignore)
+    supply = supply_for(UPS, Sensor(ON), ServerConfig())
+    monitor = Monitor("ups", UPS, Sensor(ON), supply, ignore)
     assert monitor.looking
     asyncio.run(monitor._look())
     assert monitor.looking
