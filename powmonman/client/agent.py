@@ -30,7 +30,8 @@ from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
-from powmonman.core.policy import LONGEST_SLEEP, Phase, Rules
+from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
+from powmonman.core.policy import LONGEST_SLEEP
 from powmonman.core.power import PowerState
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
@@ -257,16 +258,16 @@ class Agent:
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
             match command:
-                case policy.Say(level, text):
+                case Say(level, text):
                     log.log(level, text, extra=fields)
-                case policy.Warn(text):
+                case Warn(text):
                     self._warn_users(text)
-                case policy.Acknowledge(seq, nonce):
+                case Acknowledge(seq, nonce):
                     self._send(Ack(seq, nonce))
-                case policy.Ask(nonce):
+                case Ask(nonce):
                     self._send(Ping(nonce) if self._greeted else self._hello(nonce))
                     self._greeted = True
-                case policy.Run(reason):
+                case Run(reason):
                     self._shut_down(reason)
 
     def _hello(self, nonce: int) -> Hello:

@@ -30,16 +30,17 @@ def supply_for(
         restore_confirm=ups.restore_confirm,
         max_gap=max(3.0, 4 * sensor.poll),
     )
-    runtime = ups.runtime or 2 * config.policy.after
-    if earlier is None:
-        return Supply(debounce=debounce, runtime=runtime, refill_ratio=config.refill_ratio)
-    return replace(
-        earlier,
-        debounce=replace(debounce, state=earlier.state),
-        runtime=runtime,
-        spent=min(runtime, earlier.spent),
+    supply = replace(
+        earlier or Supply(),
+        debounce=replace(debounce, state=earlier.state) if earlier else debounce,
+        runtime=ups.runtime or 2 * config.policy.after,
+        measures=ups.runtime is None,
+        measured=earlier.measured if earlier and ups.runtime is None else None,
+        least_runtime=config.policy.after,
         refill_ratio=config.refill_ratio,
+        recharge_reserve=ups.recharge_reserve,
     )
+    return replace(supply, spent=min(supply.full_runtime, supply.spent))
 
 
 class Monitor:
@@ -106,7 +107,7 @@ class Monitor:
         extra = {"ups": self.name, "outage": outage.id if outage else ""}
         named = f" · outage {outage.id[:4]}" if outage else ""
         if after.state is PowerState.ON_BATTERY:
-            spent = f"{after.spent:.0f} s of {after.runtime:.0f} s of battery spent"
+            spent = f"{after.spent:.0f} s of {after.full_runtime:.0f} s of battery spent"
             log.warning("%s: on battery%s · %s", self.name, named, spent, extra=extra)
         elif after.state is PowerState.ON_MAINS:
             lasted = f" is over after {boottime() - outage.began:.0f} s" if outage else ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from powmonman.core import policy
 from powmonman.core.messages import Policy, State, UpsNews
-from powmonman.core.policy import Now, Phase, Plan, Rules, Run, Say, Warn
+from powmonman.core.plan import Ask, Command, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
 
 ids = itertools.count(1)
@@ -46,7 +46,7 @@ class Playbook:
         self.told_at = 0.0
         self.next_beat = self.time
         self.linked = True
-        self.commands: list[tuple[float, policy.Command]] = []
+        self.commands: list[tuple[float, Command]] = []
         self._take(policy.passed(self.plan, self.rules, self.now, connected=True))
 
     @property
@@ -61,7 +61,7 @@ class Playbook:
         self.plan, commands = step
         for command in commands:
             self.commands.append((self.elapsed, command))
-            if isinstance(command, policy.Ask) and self.linked and self.news is not None:
+            if isinstance(command, Ask) and self.linked and self.news is not None:
                 self._say(echo=command.nonce)
 
     def _say(self, *, echo=None):

@@ -14,7 +14,7 @@ from powmonman.client import agent as module
 from powmonman.client import shutdown
 from powmonman.client.agent import Agent
 from powmonman.config.schema import ClientConfig, Command, Shutdown, Tls
-from powmonman.core.policy import Phase
+from powmonman.core.plan import Phase
 from powmonman.core.power import PowerState
 from powmonman.service.logs import Logs
 
