@@ -74,11 +74,16 @@ def fetch(config: Path | None = None) -> dict[str, Any]:
     if path is None:
         raise StatusError(f"neither server.yml nor client.yml in {DIRECTORY}: name one: --config")
     if path.name.startswith("server"):
-        return _ask_locally(load(path, ServerConfig))
+        return ask_locally(load(path, ServerConfig), Query())
     return _ask_remotely(load(path, ClientConfig))
 
 
-def _ask_locally(config: ServerConfig) -> dict[str, Any]:
+def ask_locally(config: ServerConfig, message: Message) -> dict[str, Any]:
+    """Say `message` to the server on this host; return the report that it answers with.
+
+    Raises:
+        StatusError: Nobody answers, or the answer is a refusal.
+    """
     path = Path(config.runtime_dir) / "server.sock"
     try:
         with (
@@ -87,7 +92,7 @@ def _ask_locally(config: ServerConfig) -> dict[str, Any]:
         ):
             sock.settimeout(TIMEOUT)
             sock.connect(address)
-            sock.sendall(encode(Query()))
+            sock.sendall(encode(message))
             data = bytearray()
             while (piece := sock.recv(65536)) and len(data) < LONGEST_REPORT:
                 data += piece
@@ -183,7 +188,7 @@ def _hosts(report: dict[str, Any]) -> list[str]:
             "-" if host["for"] is None else duration(host["for"]),
             host["phase"] + (" (dry run)" if host["dry_run"] else ""),
             "-" if host["left"] is None else duration(host["left"]),
-            duration(host["after"] or report["after"]),
+            duration(host["policy"]["after"] or report["policy"]["after"]),
             "yes" if host["told"] else "no",
             host["address"] or "-",
         )

@@ -110,6 +110,7 @@ class Plan:
         due: The trigger that has moved the deadline of this outage to its moment, in words.
         why: Why this host is counting or has committed, for the operator.
         order: The operator's order that was obeyed last.
+        ordered: The commit was that order's: it is not over with the return of the mains.
         since: On the boot clock, when this client first heard fresh news in this boot.
     """
 
@@ -142,6 +143,7 @@ class Plan:
     due: str = ""
     why: str = ""
     order: str = ""
+    ordered: bool = False
     since: float = NEVER
 
     def left(self, rules: Rules) -> float | None:

@@ -294,6 +294,7 @@ def _ordered(plan: Plan, order: Order | None, rules: Rules, now: Now) -> Step:
     plan = replace(plan, order=order.id)
     if plan.phase is Phase.COMMITTED and not plan.rehearsed:
         return plan, []
+    plan = replace(plan, ordered=True)
     return _commit(plan, rules, "ordered by the operator", "The operator shuts the fleet down.")
 
 
@@ -312,6 +313,7 @@ def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_
             reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
             if plan.due:
                 reason = f"outage {short(plan.outage)}: {plan.due}, {source}"
+            plan = replace(plan, ordered=False)
             plan, more = _commit(plan, rules, reason, "The mains have not returned.")
             commands += more
         else:
