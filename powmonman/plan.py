@@ -17,7 +17,7 @@ from powmonman.core.forecast import Battery, Forecast, forecast
 from powmonman.core.messages import Policy, UpsNews
 from powmonman.core.plan import Rules
 from powmonman.core.records import RecordError, from_json
-from powmonman.status import UNKNOWN, StatusError, duration, fetch
+from powmonman.status import UNKNOWN, StatusError, budget, duration, fetch
 from powmonman.table import table
 
 if TYPE_CHECKING:
@@ -72,22 +72,6 @@ def of_host(report: dict[str, Any], row: dict[str, Any]) -> Forecast:
     feeds = {"upses": list(row["upses"]), "min_supplies": row["min_supplies"]}
     rules = from_json(Rules, own | feeds | {"dry_run": row["dry_run"]})
     return forecast(batteries, rules, from_json(Policy, report["policy"]))
-
-
-def budget(ups: dict[str, Any]) -> str:
-    """Say in one line what of a UPS's budget is spent, and what becomes of it."""
-    spent, full, charge = ups["spent"], ups["full_runtime"], ups["charge"]
-    said = f"{duration(spent)} of {duration(full)} spent"
-    if ups["outage"]:
-        return f"{said}, and counting"
-    if spent < 1:
-        return f"nothing of {duration(full)} spent"
-    if ups["repaying"]:
-        return f"{said}, draining: a second outage now is that much shorter"
-    reserve = ups["recharge_reserve"]
-    if charge is not None and charge < reserve:
-        return f"{said}, not draining below the recharge reserve ({charge:.0f} of {reserve:g} %)"
-    return f"{said}, not draining while the power is not known to be good"
 
 
 def _head(report: dict[str, Any]) -> Iterator[str]:

@@ -149,6 +149,11 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
     reasons = [
         *([f"power unknown: {', '.join(unknown)}"] if unknown else []),
         *([f"not connected: {', '.join(missing)}"] if missing else []),
+        *(
+            f"{name}: {ups['reason']}"
+            for name, ups in upses.items()
+            if ups["state"] != "unknown" and ups["reason"]
+        ),
         *report["faults"],
     ]
     if reasons:
@@ -171,13 +176,21 @@ def _upses(report: dict[str, Any]) -> list[str]:
             ups["state"].replace("_", " "),
             ups["outage"][:4] or "-",
             duration(ups["age"]) if ups["outage"] else "-",
-            duration(ups["spent"]),
-            "-" if ups["charge"] is None else f"{ups['charge']:.0f} %",
+            _charge(ups),
+            "-" if ups["runtime"] is None else duration(ups["runtime"]),
+            budget(ups),
             ups["reason"] or "-",
         )
         for name, ups in report["upses"].items()
     ]
-    return table(("UPS", "STATE", "OUTAGE", "FOR", "SPENT", "CHARGE", "REASON"), rows)
+    head = ("UPS", "STATE", "OUTAGE", "FOR", "CHARGE", "RUNTIME", "BUDGET", "REASON")
+    return table(head, rows)
+
+
+def _charge(ups: dict[str, Any]) -> str:
+    if ups["charge"] is None:
+        return "LOW" if ups["low_battery"] else "-"
+    return f"{ups['charge']:.0f} %{' LOW' if ups['low_battery'] else ''}"
 
 
 def _hosts(report: dict[str, Any]) -> list[str]:
@@ -198,6 +211,22 @@ def _hosts(report: dict[str, Any]) -> list[str]:
         return ["no host has connected yet"]
     head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", "TOLD", "ADDRESS")
     return table(head, rows)
+
+
+def budget(ups: dict[str, Any]) -> str:
+    """Say in one line what of a UPS's budget is spent, and what becomes of it."""
+    spent, full, charge = ups["spent"], ups["full_runtime"], ups["charge"]
+    said = f"{duration(spent)} of {duration(full)} spent"
+    if ups["outage"]:
+        return f"{said}, and counting"
+    if spent < 1:
+        return f"nothing of {duration(full)} spent"
+    if ups["repaying"]:
+        return f"{said}, draining: a second outage now is that much shorter"
+    reserve = ups["recharge_reserve"]
+    if charge is not None and charge < reserve:
+        return f"{said}, not draining below the recharge reserve ({charge:.0f} of {reserve:g} %)"
+    return f"{said}, not draining while the power is not known to be good"
 
 
 def duration(seconds: float) -> str:

@@ -115,8 +115,11 @@ def host_power(upses: Mapping[str, UpsNews], rules: Rules) -> UpsNews:
     good = sum(news.state is PowerState.ON_MAINS for news in known)
     bad = [news for news in known if news.state is PowerState.ON_BATTERY]
     reasons = [f"the server watches no UPS {name!r}" for name in missing]
+    # A UPS that is known may have a notice for the operator, who gets it from the server.
     reasons += [
-        f"{name}: {news.reason}" for name, news in feeds.items() if news is not None and news.reason
+        f"{name}: {news.reason}"
+        for name, news in feeds.items()
+        if news is not None and news.state is PowerState.UNKNOWN and news.reason
     ]
     if len(feeds) > 1 and not rules.upses:
         # Fed by one of them only, it would stay up when that one alone is on battery.
