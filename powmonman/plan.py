@@ -80,7 +80,7 @@ def _head(report: dict[str, Any]) -> Iterator[str]:
     rows = []
     for name, ups in report["upses"].items():
         state = ups["state"].replace("_", " ")
-        loss = f"believed after {duration(ups['confirm'])}"
+        loss = f"believed after {ups['confirm']:g} s"
         rows.append((name, state, loss, budget(ups), ups["sensor"]))
     yield from table(("UPS", "NOW", "LOSS", "BUDGET", "SENSOR"), rows)
     notify = report.get("notify")
