@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# What a host says of its own policy in its hello.
+POLICY = (
+    "after",
+    "charge_below",
+    "charge_drop",
+    "runtime_below",
+    "low_battery",
+    "min_observe",
+    "confirm",
+)
+
+
 @dataclass
 class Host:
     """One host of the fleet.
@@ -84,7 +96,9 @@ def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
         "outage": status.outage,
         "reason": status.reason,
         "told": host.connected and host.told == state_id,
-        "after": hello.after if hello else None,
+        "policy": {name: getattr(hello, name, None) for name in POLICY},
+        "upses": hello.upses if hello else (),
+        "min_supplies": hello.min_supplies if hello else 1,
         "dry_run": hello.dry_run if hello else False,
         "version": hello.version if hello else "",
         "boot_id": hello.boot_id if hello else "",
