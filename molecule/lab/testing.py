@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import LabError
 from fleet import Fleet
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Container(BaseBackend):
