@@ -51,15 +51,23 @@ echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/host-key.c
 : > /etc/machine-id
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
 """
-# What the packages would start at boot waits for its configuration.
+# What the packages would start at boot, units and SysV scripts, waits for its configuration.
 LAYER = r"""
-enabled() { systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1; }
-enabled | sort > /tmp/enabled
+at_boot() {
+    systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1
+    ls /etc/rc2.d | sed -n 's/^S[0-9]*//p'
+}
+at_boot | sort > /tmp/at-boot
 apt-get update -q
 apt-get install -q -y --no-install-recommends $PACKAGES
-enabled | sort | comm -13 /tmp/enabled - | xargs -r systemctl --root=/ disable
+for name in $(at_boot | sort | comm -13 /tmp/at-boot -); do
+    case $name in
+        *.*) systemctl --root=/ disable "$name" ;;
+        *) update-rc.d "$name" disable ;;
+    esac
+done
 apt-get clean
-rm -rf /tmp/enabled /var/lib/apt/lists/*
+rm -rf /tmp/at-boot /var/lib/apt/lists/*
 """
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 
