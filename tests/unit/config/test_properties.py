@@ -37,6 +37,7 @@ _FORMS = {
     forms.NAME: _NAMES,
     forms.HOST_NAME: _NAMES,
     forms.INTERFACE: _NAMES,
+    forms.POWER_SUPPLY: _NAMES.map(lambda name: f"{name}:*"),
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
