@@ -48,19 +48,21 @@ class BatterySensor:
 
     def describe(self) -> str:
         """Return one line for the log: what is read, and how a change is noticed."""
-        what = f"power supplies in {self._root}" if self._linux else "battery by psutil"
+        source = f"power supplies in {self._root}" if self._linux else "by psutil"
+        return f"battery: {source}, {self._describe_notice()}"
+
+    def _describe_notice(self) -> str:
         polled = f"polled every {self._settings.poll:g} s"
-        if not self._linux:
-            return f"{what}, {polled}"
         if self._events is None:
-            return f"{what}, {polled} (no kernel events: not below {KERNELS})"
+            why = f" (no kernel events: not below {KERNELS})" if self._linux else ""
+            return polled + why
         if not self._events.opened:
-            return f"{what}, {polled}"
+            return polled
         if self._events.fault:
-            return f"{what}, {polled} (no kernel events: {self._events.fault})"
+            return f"{polled} (no kernel events: {self._events.fault})"
         if self._events.certain:
-            return f"{what}, changes by kernel events, and {polled}"
-        return f"{what}, {polled}, and by kernel events where they arrive"
+            return f"changes by kernel events, and {polled}"
+        return f"{polled}, and by kernel events where they arrive"
 
     async def read(self) -> Reading:
         """Return what the supplies say now.

@@ -129,7 +129,7 @@ async def describe() -> Any:
         battery.KERNELS = tree.root
         sensor = battery.BatterySensor(Battery(root=str(tree.root)))
         await sensor.read()
-        line = sensor.describe().removeprefix(f"power supplies in {tree.root}, ")
+        line = sensor.describe().removeprefix(f"battery: power supplies in {tree.root}, ")
         since = time.monotonic()
         sensor._settings = Battery(poll=0.3)
         await pause(sensor)

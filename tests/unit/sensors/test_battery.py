@@ -171,7 +171,8 @@ def test_a_tree_that_is_not_the_kernels_has_no_events(
 ) -> None:
     read(sensor)
     assert sensor.describe() == (
-        f"power supplies in {tree.root}, polled every 2 s (no kernel events: not below /sys)"
+        f"battery: power supplies in {tree.root}, "
+        "polled every 2 s (no kernel events: not below /sys)"
     )
 
 
@@ -184,7 +185,7 @@ def test_how_changes_are_noticed_is_logged_once(
     before = sensor.describe()
     for _ in range(3):
         read(sensor)
-    assert before == f"power supplies in {tree.root}, polled every 0.5 s"
+    assert before == f"battery: power supplies in {tree.root}, polled every 0.5 s"
     assert caplog.messages == [sensor.describe()]
     assert "kernel events" in sensor.describe()
     sensor.close()

@@ -124,5 +124,5 @@ def test_off_linux_the_sensor_asks_psutil(platform: str, install: Callable[..., 
     install(Told(42, 600, False))
     sensor = battery.BatterySensor(Battery(root="/nowhere"), platform)
     assert asyncio.run(sensor.read()) == Reading(mains=False, charge=42, runtime=600)
-    assert sensor.describe() == "battery by psutil, polled every 2 s"
+    assert sensor.describe() == "battery: by psutil, polled every 2 s"
     sensor.close()
