@@ -138,6 +138,12 @@ class Battery:
         "Where the kernel shows its power supplies. Off Linux psutil is asked instead.",
         form=forms.PATH,
     )
+    ignore: tuple[str, ...] = key(
+        (),
+        "Names of supplies there that are not looked at, such as an adapter that is always online.",
+        form=forms.POWER_SUPPLY,
+        distinct=True,
+    )
     low: float = key(
         10.0,
         "Charge at or below which the battery is low, where the kernel knows no alarm of its own.",

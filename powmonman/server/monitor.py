@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from powmonman.core.outage import UNSETTLED, Supply
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
+from powmonman.sensors import pause
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Monitor:
         try:
             while True:
                 await self._look()
-                await asyncio.sleep(self.sensor.poll)
+                await pause(self.sensor)
         finally:
             self.sensor.close()
 

@@ -37,6 +37,7 @@ _FORMS = {
     forms.NAME: _NAMES,
     forms.HOST_NAME: _NAMES,
     forms.INTERFACE: _NAMES,
+    forms.POWER_SUPPLY: _NAMES.map(lambda name: f"{name}:*"),
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
@@ -65,7 +66,8 @@ def values(hint: Any, key: Key) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
-        unique = key.form.canonical if key.form and key.distinct else None
+        canonical = key.form.canonical if key.form else str
+        unique = canonical if key.distinct else None
         items = values(get_args(hint)[0], key)
         return st.lists(items, max_size=4, unique_by=unique).map(tuple)
     if get_origin(hint) is dict:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from supplies import Tree
 
-from powmonman.config.schema import Gpio, Simulated
+from powmonman.config.schema import Battery, Gpio, Simulated
+from powmonman.sensors.battery import BatterySensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
 from powmonman.sensors.simulated import SimulatedSensor
 from powmonman.simulate import write
@@ -74,8 +78,45 @@ class GpioWorld:
         self._clock.now += LAST_RETRY
 
 
+class BatteryWorld:
+    def __init__(self, directory: Path) -> None:
+        self._tree = Tree(directory, "thinkpad")
+        self._gone = directory / "gone"
+        self.sensor: Sensor = BatterySensor(Battery(root=str(self._tree.root), poll=0.25))
+
+    def mains(self, *, on: bool) -> None:
+        self._tree.set({"AC/online": str(int(on))})
+        self._tree.set({"BAT0/status": "Charging" if on else "Discharging"})
+
+    def break_sensor(self) -> None:
+        self._tree.root.rename(self._gone)
+
+    def mend_sensor(self) -> None:
+        self._gone.rename(self._tree.root)
+
+
+class PsutilWorld:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._battery = SimpleNamespace(percent=80, secsleft=-1, power_plugged=True)
+        self._psutil = SimpleNamespace(sensors_battery=lambda: self._battery)
+        self.sensor: Sensor = BatterySensor(Battery(poll=0.25), "darwin")
+        self.mend_sensor()
+
+    def mains(self, *, on: bool) -> None:
+        self._battery.power_plugged = on
+
+    def break_sensor(self) -> None:
+        self._monkeypatch.setitem(sys.modules, "psutil", None)
+
+    def mend_sensor(self) -> None:
+        self._monkeypatch.setitem(sys.modules, "psutil", self._psutil)
+
+
 WORLDS = [
     "simulated",
+    "battery",
+    "battery by psutil",
     "gpio by rpi-lgpio",
     "gpio by RPi.GPIO",
     "gpio, active low",
@@ -88,6 +129,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world: World
     if request.param == "simulated":
         world = SimulatedWorld(tmp_path / "mains.yml")
+    elif request.param == "battery":
+        world = BatteryWorld(tmp_path)
+    elif request.param == "battery by psutil":
+        world = PsutilWorld(request.getfixturevalue("monkeypatch"))
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"
