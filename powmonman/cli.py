@@ -21,6 +21,8 @@ MODULES = (
     ("status", "powmonman.status", "show the UPSes and every host, as the server sees them"),
     ("watch", "powmonman.watch", "the same as a live table"),
     ("verify", "powmonman.verify", "check that this host would be protected"),
+    ("plan", "powmonman.plan", "say what an outage now would do, when, and why"),
+    ("shutdown-fleet", "powmonman.shutdown_fleet", "shut every host down now, whatever the power"),
     ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
     ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
     ("bundle", "powmonman.bundle", "build the single file that hosts receive"),

@@ -74,11 +74,16 @@ def fetch(config: Path | None = None) -> dict[str, Any]:
     if path is None:
         raise StatusError(f"neither server.yml nor client.yml in {DIRECTORY}: name one: --config")
     if path.name.startswith("server"):
-        return _ask_locally(load(path, ServerConfig))
+        return ask_locally(load(path, ServerConfig), Query())
     return _ask_remotely(load(path, ClientConfig))
 
 
-def _ask_locally(config: ServerConfig) -> dict[str, Any]:
+def ask_locally(config: ServerConfig, message: Message) -> dict[str, Any]:
+    """Say `message` to the server on this host; return the report that it answers with.
+
+    Raises:
+        StatusError: Nobody answers, or the answer is a refusal.
+    """
     path = Path(config.runtime_dir) / "server.sock"
     try:
         with (
@@ -87,7 +92,7 @@ def _ask_locally(config: ServerConfig) -> dict[str, Any]:
         ):
             sock.settimeout(TIMEOUT)
             sock.connect(address)
-            sock.sendall(encode(Query()))
+            sock.sendall(encode(message))
             data = bytearray()
             while (piece := sock.recv(65536)) and len(data) < LONGEST_REPORT:
                 data += piece
@@ -144,6 +149,11 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
     reasons = [
         *([f"power unknown: {', '.join(unknown)}"] if unknown else []),
         *([f"not connected: {', '.join(missing)}"] if missing else []),
+        *(
+            f"{name}: {ups['reason']}"
+            for name, ups in upses.items()
+            if ups["state"] != "unknown" and ups["reason"]
+        ),
         *report["faults"],
     ]
     if reasons:
@@ -166,13 +176,21 @@ def _upses(report: dict[str, Any]) -> list[str]:
             ups["state"].replace("_", " "),
             ups["outage"][:4] or "-",
             duration(ups["age"]) if ups["outage"] else "-",
-            duration(ups["spent"]),
-            "-" if ups["charge"] is None else f"{ups['charge']:.0f} %",
+            _charge(ups),
+            "-" if ups["runtime"] is None else duration(ups["runtime"]),
+            budget(ups),
             ups["reason"] or "-",
         )
         for name, ups in report["upses"].items()
     ]
-    return table(("UPS", "STATE", "OUTAGE", "FOR", "SPENT", "CHARGE", "REASON"), rows)
+    head = ("UPS", "STATE", "OUTAGE", "FOR", "CHARGE", "RUNTIME", "BUDGET", "REASON")
+    return table(head, rows)
+
+
+def _charge(ups: dict[str, Any]) -> str:
+    if ups["charge"] is None:
+        return "LOW" if ups["low_battery"] else "-"
+    return f"{ups['charge']:.0f} %{' LOW' if ups['low_battery'] else ''}"
 
 
 def _hosts(report: dict[str, Any]) -> list[str]:
@@ -183,7 +201,7 @@ def _hosts(report: dict[str, Any]) -> list[str]:
             "-" if host["for"] is None else duration(host["for"]),
             host["phase"] + (" (dry run)" if host["dry_run"] else ""),
             "-" if host["left"] is None else duration(host["left"]),
-            duration(host["after"] or report["after"]),
+            duration(host["policy"]["after"] or report["policy"]["after"]),
             "yes" if host["told"] else "no",
             host["address"] or "-",
         )
@@ -193,6 +211,22 @@ def _hosts(report: dict[str, Any]) -> list[str]:
         return ["no host has connected yet"]
     head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", "TOLD", "ADDRESS")
     return table(head, rows)
+
+
+def budget(ups: dict[str, Any]) -> str:
+    """Say in one line what of a UPS's budget is spent, and what becomes of it."""
+    spent, full, charge = ups["spent"], ups["full_runtime"], ups["charge"]
+    said = f"{duration(spent)} of {duration(full)} spent"
+    if ups["outage"]:
+        return f"{said}, and counting"
+    if spent < 1:
+        return f"nothing of {duration(full)} spent"
+    if ups["repaying"]:
+        return f"{said}, draining: a second outage now is that much shorter"
+    reserve = ups["recharge_reserve"]
+    if charge is not None and charge < reserve:
+        return f"{said}, not draining below the recharge reserve ({charge:.0f} of {reserve:g} %)"
+    return f"{said}, not draining while the power is not known to be good"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,15 @@ from powmonman import __version__
 from powmonman.client import connector, shutdown
 from powmonman.client.kept import load_plan, save_plan
 from powmonman.client.link import Link, LinkError
+from powmonman.client.request import Request
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
-from powmonman.core.policy import LONGEST_SLEEP, Phase, Rules
+from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
+from powmonman.core.policy import LONGEST_SLEEP
 from powmonman.core.power import PowerState
+from powmonman.core.records import LONGEST_TEXT
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
@@ -49,7 +52,6 @@ SAVE_COUNTING_EVERY = 1.0
 WALL_TIMEOUT = 10.0
 # A view older than this, or than a lease, was written by a client that stands still.
 VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
-TAKEN_WITHIN = 15.0
 AFTER_ERROR = 0.5
 
 
@@ -82,9 +84,8 @@ class Agent:
         self._told = _Told()
         self._stopping = False
         self._reload_due = False
-        self._unstarted = False
         self._reload_fault = ""
-        self._taken_by: float | None = None
+        self._request = Request(self._runtime, self._save)
         self._warning: threading.Thread | None = None
         self._remembering: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
@@ -109,7 +110,8 @@ class Agent:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._want_reload)
         self._introduce()
-        self._finish_request()
+        if self._plan.phase is Phase.COMMITTED and not self._config.dry_run:
+            self._request.finish(self._config.shutdown, self._plan.outage)
         self._connector.start()
         notify.ready("looking for the server")
         while not self._stopping:
@@ -167,7 +169,8 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
-        self._check_request()
+        over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
+        self._request.watch(self._config.shutdown, over=over)
         self._tell()
         notify.alive()
 
@@ -257,16 +260,16 @@ class Agent:
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
             match command:
-                case policy.Say(level, text):
+                case Say(level, text):
                     log.log(level, text, extra=fields)
-                case policy.Warn(text):
+                case Warn(text):
                     self._warn_users(text)
-                case policy.Acknowledge(seq, nonce):
+                case Acknowledge(seq, nonce):
                     self._send(Ack(seq, nonce))
-                case policy.Ask(nonce):
+                case Ask(nonce):
                     self._send(Ping(nonce) if self._greeted else self._hello(nonce))
                     self._greeted = True
-                case policy.Run(reason):
+                case Run(reason):
                     self._shut_down(reason)
 
     def _hello(self, nonce: int) -> Hello:
@@ -279,6 +282,12 @@ class Agent:
             upses=config.upses,
             min_supplies=config.min_supplies,
             after=config.policy.after,
+            charge_below=config.policy.charge_below,
+            charge_drop=config.policy.charge_drop,
+            runtime_below=config.policy.runtime_below,
+            low_battery=config.policy.low_battery,
+            min_observe=config.policy.min_observe,
+            confirm=config.policy.confirm,
             dry_run=config.dry_run,
         )
 
@@ -300,12 +309,11 @@ class Agent:
     def _tell(self) -> None:
         """Report what has changed to the server, and keep it for the next process."""
         plan = self._plan
-        status = Status(plan.phase, plan.power, None, plan.outage, plan.reason)
+        reason = "; ".join(filter(None, (plan.why, plan.reason)))[:LONGEST_TEXT]
+        status = Status(plan.phase, plan.power, None, plan.outage, reason)
         if status != self._told.status and self._proved:
             self._told.status = status
-            self._send(
-                Status(plan.phase, plan.power, plan.left(self._rules), plan.outage, plan.reason)
-            )
+            self._send(replace(status, left=plan.left(self._rules)))
         due = SAVE_COUNTING_EVERY if plan.phase is Phase.COUNTING else SAVE_EVERY
         moment = time.monotonic()
         news = (plan.phase, plan.power, plan.reason, self._connected)
@@ -359,76 +367,11 @@ class Agent:
         self._warning.start()
 
     def _shut_down(self, reason: str) -> None:
-        """Make the request; written down first, so that no restart makes a second one."""
         if self._config.dry_run:
             shutdown.rehearse(self._config.shutdown)
             self._save()
-            return
-        try:
-            shutdown.prepare(self._runtime, reason)
-        except OSError as error:
-            log.critical("%s: %s · starting the commands directly", self._runtime, error.strerror)
-            self._save()
-            self._start_directly()
         else:
-            self._save()
-            self._finish_request()
-
-    def _finish_request(self) -> None:
-        """Make a request that is laid ready, and see it through: now, or after a crash."""
-        if self._plan.phase is not Phase.COMMITTED or self._config.dry_run:
-            return
-        try:
-            if shutdown.request(self._runtime):
-                log.warning("shutdown requested", extra={"outage": self._plan.outage})
-            if self._config.shutdown.via == "unit":
-                self._taken_by = time.monotonic() + TAKEN_WITHIN
-            elif shutdown.withdraw(self._runtime):
-                self._start_directly()
-        except OSError as error:
-            log.critical("%s: %s · starting the commands directly", self._runtime, error.strerror)
-            self._start_directly()
-
-    def _check_request(self) -> None:
-        """See to it that the commands are run, in every way there is."""
-        if self._taken_by is None or time.monotonic() < self._taken_by:
-            return
-        self._taken_by = None
-        if self._unstarted:
-            self._start_directly()
-        elif os.geteuid() != 0:
-            self._wait_for_root()
-        elif self._withdraw():
-            log.critical("powmonman-shutdown.path did not take the request up: is it active?")
-            self._start_directly()
-
-    def _wait_for_root(self) -> None:
-        """Nobody else may run the commands, and on a busy host root may be late."""
-        if not shutdown.requested(self._runtime):
-            return
-        if self._plan.power is PowerState.ON_MAINS:
-            self._withdraw()
-            log.warning("the mains are back and nobody took the request up: it is withdrawn")
-            return
-        log.critical("powmonman-shutdown.path has not taken the request up yet: is it active?")
-        self._taken_by = time.monotonic() + TAKEN_WITHIN
-
-    def _withdraw(self) -> bool:
-        """Whether nobody has taken the request up; nobody will then."""
-        try:
-            return shutdown.withdraw(self._runtime)
-        except OSError:
-            return True
-
-    def _start_directly(self) -> None:
-        try:
-            shutdown.start_directly(self._config.shutdown)
-        except OSError as error:
-            log.critical("the shutdown commands can't be started: %s", error.strerror)
-            self._unstarted = True
-            self._taken_by = time.monotonic() + TAKEN_WITHIN
-        else:
-            self._unstarted = False
+            self._request.make(self._config.shutdown, reason, self._plan.outage)
 
     def _reload(self) -> None:
         """Apply a good configuration; keep the running one on a bad one."""
@@ -482,6 +425,10 @@ def rules_of(config: ClientConfig) -> Rules:
     """Return what of the configuration decides."""
     return Rules(
         after=config.policy.after,
+        charge_below=config.policy.charge_below,
+        charge_drop=config.policy.charge_drop,
+        runtime_below=config.policy.runtime_below,
+        low_battery=config.policy.low_battery,
         min_observe=config.policy.min_observe,
         confirm=config.policy.confirm,
         upses=config.upses,

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from powmonman.core.policy import Now, Phase, Plan
+from powmonman.core.plan import Now, Phase, Plan
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.service.clock import boot_id

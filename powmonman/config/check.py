@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from powmonman.config import loader
 from powmonman.config.faults import ConfigError, Fault, printable, quoted
+from powmonman.config.relations import sources
 from powmonman.config.scalars import shown
-from powmonman.config.schema import ClientConfig, Command, ServerConfig, Ups
+from powmonman.config.schema import (
+    ClientConfig,
+    Command,
+    FleetPolicy,
+    HostPolicy,
+    ServerConfig,
+    Source,
+    Ups,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,12 +76,46 @@ def _kind_of(path: Path) -> str:
 def _server(config: ServerConfig) -> str:
     watched = ", ".join(f"{name} {_sensed(ups)}" for name, ups in config.upses.items())
     count = "1 UPS" if len(config.upses) == 1 else f"{len(config.upses)} UPSes"
-    after = shown(config.policy.after)
-    return f"{count}: {watched}; hosts shut down after {after} s on battery, if not told otherwise"
+    policy = config.policy
+    when = [f"after {shown(policy.after)} s on battery", *_triggers(policy)]
+    told = f"{count}: {watched}; hosts shut down {' or '.join(when)}, if not told otherwise"
+    if config.notify.enabled:
+        told += f"; notifications to the targets in {config.notify.targets}"
+    return told
 
 
 def _sensed(ups: Ups) -> str:
-    return f"on GPIO{ups.gpio.pin}" if ups.sensor == "gpio" else "simulated"
+    first, *witnesses = [_by(source) for _, source in sources(ups)]
+    if not witnesses:
+        return first
+    quorum = ups.quorum or 1 + len(witnesses)
+    return f"{', '.join([first, *witnesses])} ({quorum} of {1 + len(witnesses)} must say off)"
+
+
+def _by(source: Source) -> str:
+    said = {
+        "gpio": f"on GPIO{source.gpio.pin}",
+        "battery": "by this host's own battery",
+        "nut": f"by NUT's {source.nut.ups} at {source.nut.host}",
+        "apcupsd": f"by the apcupsd at {source.apcupsd.host}",
+        "ping": f"by ping of {', '.join(source.ping.hosts)}",
+    }
+    if source.sensor == "command":
+        return f"by {_run(Command(source.command.command))}"
+    return said.get(source.sensor, source.sensor)
+
+
+def _triggers(policy: FleetPolicy | HostPolicy) -> list[str]:
+    said = []
+    if policy.charge_below:
+        said.append(f"below {shown(policy.charge_below)} % charge")
+    if policy.charge_drop:
+        said.append(f"when {shown(policy.charge_drop)} of the charge is used up")
+    if policy.runtime_below:
+        said.append(f"below {shown(policy.runtime_below)} s runtime")
+    if policy.low_battery:
+        said.append("at low battery")
+    return said
 
 
 def _client(config: ClientConfig) -> str:
@@ -80,6 +123,7 @@ def _client(config: ClientConfig) -> str:
     when = f"as the fleet's policy says, but at least {shown(policy.min_observe)} s on battery"
     if policy.after is not None:
         when = f"after {shown(max(policy.after, policy.min_observe))} s on battery"
+    when = " or ".join([when, *_triggers(policy)])
     commands = config.shutdown.commands
     steps = [*(_run(command) for command in commands[:2]), _run(config.shutdown.final)]
     if len(commands) > 2:

@@ -86,11 +86,11 @@ def page() -> str:
             "## server.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{SERVER_EXAMPLE}```\n",
-            *_section(ServerConfig, ServerConfig(), "", "server.yml"),
+            *_section(ServerConfig, ServerConfig(), "", "server.yml", {}),
             "## client.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{CLIENT_EXAMPLE}```\n",
-            *_section(ClientConfig, ClientConfig(), "", "client.yml"),
+            *_section(ClientConfig, ClientConfig(), "", "client.yml", {}),
         ]
     )
 
@@ -113,17 +113,21 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _section(cls: type, default: Any, path: str, title: str) -> list[str]:
-    """Describe a section's keys in a table, and below it the sections in it."""
+def _section(cls: type, default: Any, path: str, title: str, told: dict[str, str]) -> list[str]:
+    """Describe a section's keys in a table, and below it the sections in it.
+
+    `told` says where the file's part of the page describes a section with these defaults already.
+    """
     hints = get_type_hints(cls)
     rows, below = [], []
     for part in fields(cls):
         value = getattr(default, part.name)
         own = f"{path}.{part.name}" if path else part.name
-        rows.append(_row(own, hints[part.name], part, value))
         inner, where, example = _inner(hints[part.name], own, value)
-        if inner is not None:
-            below += _section(inner, example, where, f"`{where}`")
+        rows.append(_row(own, hints[part.name], part, value, told.get(repr(example), "")))
+        if inner is not None and repr(example) not in told:
+            told[repr(example)] = where
+            below += _section(inner, example, where, f"`{where}`", told)
     head = [f"### {title if path else 'Keys of ' + title}\n", f"{_doc(cls)}\n"]
     table = ["| key | type | default | allowed | meaning |", "|---|---|---|---|---|", *rows, ""]
     return [*head, "\n".join(table), *below]
@@ -142,7 +146,7 @@ def _inner(hint: Any, path: str, value: Any) -> tuple[Any, str, Any]:
     return None, "", None
 
 
-def _row(path: str, hint: Any, part: Field[Any], value: Any) -> str:
+def _row(path: str, hint: Any, part: Field[Any], value: Any, like: str) -> str:
     key = described(part)
     allowed = bounds(key)
     if get_origin(hint) is Literal:
@@ -151,7 +155,8 @@ def _row(path: str, hint: Any, part: Field[Any], value: Any) -> str:
         allowed = f"names: {key.form.words}" if get_origin(hint) is dict else key.form.words
     if key.distinct:
         allowed += "; no duplicates"
-    cells = [f"`{path}`", _type(hint), _default(hint, value), allowed, key.doc]
+    default = f"as `{like}`" if like else _default(hint, value)
+    cells = [f"`{path}`", _type(hint), default, allowed, key.doc]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from powmonman.config import schema
-from powmonman.config.scalars import shown
+from powmonman.config.scalars import listed, shown
+from powmonman.config.suggest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from powmonman.config.faults import KeyPath
 
 _SHELL_WORDS = {"&&", "||", "|", ";", ">", ">>", "<", "&"}
+_KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
 # Resistors on the board pull these up, against any internal pull-down.
 _PULLED_UP_PINS = (2, 3)
 
@@ -113,8 +115,8 @@ def _source(source: schema.Source) -> Iterator[Problem]:
         )
     if source.sensor == "command":
         for problem in _words(source.command.command, "[/usr/local/bin/mains-on]"):
-            paths = tuple(("command", "command", *path) for path in problem.paths)
-            yield replace(problem, paths=paths)
+            (path,) = problem.paths
+            yield replace(problem, paths=(("command", "command", *path), ("sensor",)))
     if source.command.timeout > 3 * source.command.poll:
         yield Problem(
             (("command", "timeout"), ("command", "poll")),
@@ -145,6 +147,14 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                 f"({shown(after)}) lose power before they shut down",
                 warning=True,
             )
+    if not any(source.sensor in _KNOW_BATTERIES for source in _all_sources(server)):
+        for trigger in ("charge_below", "charge_drop", "runtime_below"):
+            if getattr(server.policy, trigger):
+                yield Problem(
+                    (("policy", trigger), ("upses",)),
+                    "never comes: no sensor here knows a battery, they tell the mains alone",
+                    warning=True,
+                )
     pins: dict[int, str] = {}
     for name, ups in server.upses.items():
         for path, source in sources(ups, ("upses", name)):
@@ -159,11 +169,25 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
             pins.setdefault(pin, name)
 
 
+def _all_sources(server: schema.ServerConfig) -> Iterator[schema.Source]:
+    for ups in server.upses.values():
+        yield from (source for _, source in sources(ups))
+
+
 def sources(ups: schema.Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, schema.Source]]:
     """List the sensors of a UPS, itself first, each with the path of its section."""
     yield at, ups
     for index, witness in enumerate(ups.witnesses):
         yield (*at, "witnesses", index), witness
+
+
+def _notify(notify: schema.Notify) -> Iterator[Problem]:
+    events = [event.name for event in fields(schema.Events)]
+    for name in notify.templates:
+        if name not in events:
+            close = nearest(name, events)
+            remark = f"did you mean {listed(close)}?" if close else f"events: {', '.join(events)}"
+            yield Problem((("templates", name),), f"no such event ({remark})")
 
 
 def _command(command: schema.Command) -> Iterator[Problem]:
@@ -213,6 +237,7 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Gpio: _gpio,
     schema.Source: _source,
     schema.Ups: _ups,
+    schema.Notify: _notify,
     schema.ServerConfig: _server,
     schema.Command: _command,
     schema.ClientConfig: _client,

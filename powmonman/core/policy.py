@@ -9,7 +9,8 @@ Rules:
    process. Only a state that says *on mains* cancels it; unknown and silence never do.
 3. Time on battery is a budget: `spent` grows by one second a second on battery, drains by one
    second per `refill_ratio` seconds of fresh good mains, and is never less than the server's.
-   The deadline is where it reaches `after`; during an outage it never moves later.
+   The deadline is where it reaches `after`, or the moment at which another trigger comes (`feeds`),
+   whichever is first; during an outage it never moves later.
 4. A commit also needs: `min_observe` seconds of battery that this client itself has seen, the last
    `confirm` of them unbroken, and news that are fresh, or silence for a whole lease.
 5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
@@ -20,6 +21,8 @@ Rules:
    boot is not about the power, and stays.
 7. After the commit nothing cancels, and there is one commit for one outage. A dry run's commit is
    none: a host that is armed in that outage counts on.
+8. The operator's order commits at once, whatever the power: if it is fresh, if this host was there
+   when it was given, and once.
 
 | phase     | event / guard                                  | next      | commands        |
 |-----------|------------------------------------------------|-----------|-----------------|
@@ -27,11 +30,13 @@ Rules:
 | idle      | unknown, silence                               | idle      | Say (once)      |
 | counting  | on_mains                                       | idle      | Say, Warn       |
 | counting  | unknown, silence                               | counting  | Say (once)      |
+| counting  | a trigger comes                                | counting  | Say             |
 | counting  | deadline, rule 4 holds                         | committed | Run, Say, Warn  |
 | committed | in a dry run, on_mains                         | idle      | Say             |
 | committed | in a dry run, and now it is none               | counting  | Say             |
 | committed | on_mains for `REARM`, and this host still runs | idle      | Say             |
 | any       | resumed from suspend                           | idle      | Say             |
+| any       | the operator's order, rule 8 holds             | committed | Run, Say, Warn  |
 
 `Now` carries both clocks: `running` (CLOCK_MONOTONIC, stands still in suspend) is what the client
 has lived through, `boot` (CLOCK_BOOTTIME) what the battery has.
@@ -40,12 +45,27 @@ has lived through, `boot` (CLOCK_BOOTTIME) what the battery has.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from powmonman.core.messages import State, UpsNews
+from powmonman.core.feeds import host_power, host_tripped, triggers_of
+from powmonman.core.plan import (
+    NEVER,
+    Acknowledge,
+    Ask,
+    Command,
+    Now,
+    Phase,
+    Plan,
+    Rules,
+    Run,
+    Say,
+    Warn,
+)
 from powmonman.core.power import PowerState
-from powmonman.core.records import LONGEST_TEXT
+
+if TYPE_CHECKING:
+    from powmonman.core.messages import Order, State, UpsNews
 
 MILESTONES = (3600.0, 1800.0, 600.0, 300.0, 120.0, 60.0, 30.0, 10.0)
 USERS_WARNED_AT = 60.0
@@ -54,143 +74,6 @@ REARM = 600.0
 REMIND = 3600.0
 LONGEST_SLEEP = 10.0
 LONGEST_LEASE = 300.0
-NEVER = -1.0
-
-
-class Phase(StrEnum):
-    """What this host is doing about the power."""
-
-    IDLE = "idle"
-    COUNTING = "counting"
-    COMMITTED = "committed"
-
-
-@dataclass(frozen=True)
-class Now:
-    """One moment, in seconds, on the two clocks that decide."""
-
-    running: float
-    boot: float
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the operator wants of this host (`client.yml`)."""
-
-    after: float | None = None
-    min_observe: float = 60.0
-    confirm: float = 2.0
-    upses: tuple[str, ...] = ()
-    min_supplies: int = 1
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class Say:
-    """Log this."""
-
-    level: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Warn:
-    """Tell the logged-in users."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Acknowledge:
-    """Answer state `seq`; the next state must echo `nonce` to be fresh."""
-
-    seq: int
-    nonce: int
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Ask the server for a state at once."""
-
-    nonce: int
-
-
-@dataclass(frozen=True)
-class Run:
-    """Shut this host down now."""
-
-    reason: str
-
-
-Command = Say | Warn | Acknowledge | Ask | Run
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that the client knows; kept on disk across restarts within one boot.
-
-    Attributes:
-        after: The deadline's budget for the outage in progress; only ever lowered during it, and
-            so are `min_observe` and `confirm`: no reload moves a deadline later.
-        spent: Seconds of the battery's budget that are used up.
-        observed: Seconds of battery that this client itself has seen.
-        unbroken: The latest of them without a break.
-        fresh_until: On the running clock, until when the last news count as fresh.
-        silent: Seconds without fresh news, up to now.
-        pings: Nonce and time of what may still be answered.
-        last: The last moment that was decided on.
-        wake_at: On the running clock, when the next decision is due.
-        said: The last milestone of the countdown that was announced.
-        good: Seconds of fresh good mains since they returned.
-        reminded: When the operator was last told that fresh news are missing.
-        holding: The deadline is reached, but the news are not fresh enough to act on.
-        vague: The server answers, and says that it does not know.
-        woken: Resumed from suspend, and nothing heard that is surely newer.
-        rehearsed: The commit was that of a dry run.
-    """
-
-    power: PowerState = PowerState.UNKNOWN
-    phase: Phase = Phase.IDLE
-    outage: str = ""
-    reason: str = ""
-    after: float = 600.0
-    min_observe: float = 60.0
-    confirm: float = 2.0
-    refill_ratio: float = 10.0
-    lease: float = 15.0
-    spent: float = 0.0
-    observed: float = 0.0
-    unbroken: float = 0.0
-    fresh_until: float = NEVER
-    silent: float = 0.0
-    short_stalls: int = 0
-    nonce: int = 0
-    pings: tuple[tuple[int, float], ...] = ()
-    last: Now | None = None
-    wake_at: float = NEVER
-    said: float = 0.0
-    good: float = 0.0
-    reminded: float = NEVER
-    holding: bool = False
-    vague: bool = False
-    woken: bool = False
-    rehearsed: bool = False
-
-    def left(self, rules: Rules) -> float | None:
-        """Seconds until this host may shut down; None when nothing is counted."""
-        if self.phase is not Phase.COUNTING:
-            return None
-        return max(
-            0.0,
-            self.after - self.spent,
-            min(self.min_observe, rules.min_observe) - self.observed,
-            min(self.confirm, rules.confirm) - self.unbroken,
-        )
-
-    @property
-    def in_contact(self) -> bool:
-        """Whether the server has been heard within a lease."""
-        return self.fresh_until != NEVER and self.silent < self.lease
 
 
 Step = tuple[Plan, list[Command]]
@@ -237,10 +120,11 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         what = "power unknown" if vague else known.state.replace("_", " ")
         commands.append(Say(logging.WARNING, f"{what} · {known.reason}"))
     plan = replace(plan, vague=vague, reason=known.reason)
-    after = state.policy.after if rules.after is None else rules.after
+    triggers = triggers_of(rules, state.policy)
     if plan.phase is Phase.IDLE:
-        plan = replace(plan, after=after)
-    if sent is not None and now.running - sent <= plan.lease and not vague:
+        plan = replace(plan, after=triggers.after)
+    fresh = sent is not None and now.running - sent <= plan.lease
+    if sent is not None and fresh and not vague:
         if plan.reminded != NEVER:
             commands.append(Say(logging.INFO, f"fresh news again · {known.state}"))
         plan = replace(
@@ -250,49 +134,14 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         plan, more = _on_mains(plan, known, rules)
         commands += more
     elif known.state is PowerState.ON_BATTERY:
-        plan, more = _on_battery(plan, known, rules, after)
+        plan, more = _on_battery(plan, known, rules, triggers.after)
+        commands += more
+        plan, more = _tripped(plan, rules, host_tripped(state.upses, rules, triggers))
+        commands += more
+    if fresh:
+        plan, more = _ordered(plan, state.order, rules, now)
         commands += more
     return _decide(plan, commands, rules, now, may_ask=False)
-
-
-def host_power(upses: dict[str, UpsNews], rules: Rules) -> UpsNews:
-    """Fold the UPSes that feed this host into one.
-
-    On battery means: even if every unknown UPS were good, fewer than `min_supplies` are. What is
-    spent is the budget of the UPS whose end is the host's end.
-    """
-    feeds = {name: upses.get(name) for name in rules.upses or sorted(upses)}
-    missing = [name for name, news in feeds.items() if news is None]
-    known = [news for news in feeds.values() if news is not None]
-    good = sum(news.state is PowerState.ON_MAINS for news in known)
-    bad = [news for news in known if news.state is PowerState.ON_BATTERY]
-    reasons = [f"the server watches no UPS {name!r}" for name in missing]
-    reasons += [
-        f"{name}: {news.reason}" for name, news in feeds.items() if news is not None and news.reason
-    ]
-    if len(feeds) > 1 and not rules.upses:
-        # Fed by one of them only, it would stay up when that one alone is on battery.
-        reasons.append(
-            f"the server watches {', '.join(feeds)}, and upses names none as this host's"
-        )
-    if len(feeds) < rules.min_supplies:
-        state = PowerState.UNKNOWN
-        reasons.append(f"{len(feeds)} UPSes can't be {rules.min_supplies} supplies")
-    elif good >= rules.min_supplies:
-        state = PowerState.ON_MAINS
-    elif len(feeds) - len(bad) < rules.min_supplies:
-        state = PowerState.ON_BATTERY
-    else:
-        state = PowerState.UNKNOWN
-    spent = sorted(news.spent for news in known)
-    latest = min(bad, key=lambda news: news.age, default=None)
-    return UpsNews(
-        state=state,
-        outage=latest.outage if latest else "",
-        age=latest.age if latest else 0.0,
-        spent=spent[min(rules.min_supplies, len(spent)) - 1] if spent else 0.0,
-        reason="; ".join(reasons)[:LONGEST_TEXT],
-    )
 
 
 def _ping(plan: Plan, now: Now) -> tuple[Plan, int]:
@@ -372,10 +221,11 @@ def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
         plan, more = _rearmed(plan)
         commands += more
     else:
-        plan = replace(plan, phase=Phase.IDLE, outage="")
+        plan = replace(plan, phase=Phase.IDLE, outage="", why="")
     return replace(
         plan,
         power=PowerState.ON_MAINS,
+        due="",
         unbroken=0.0,
         short_stalls=0,
         holding=False,
@@ -386,15 +236,15 @@ def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
 
 def _rearmed(plan: Plan) -> Step:
     if plan.rehearsed:
-        return replace(plan, phase=Phase.IDLE, outage=""), [
+        return replace(plan, phase=Phase.IDLE, outage="", why=""), [
             Say(logging.INFO, f"mains are back · outage {short(plan.outage)} · dry run over")
         ]
     if plan.good < REARM:
         return plan, []
-    return replace(plan, phase=Phase.IDLE, outage=""), [
+    return replace(plan, phase=Phase.IDLE, outage="", why=""), [
         Say(
             logging.ERROR,
-            f"this host committed to a shutdown in outage {short(plan.outage)} and still runs: "
+            f"this host committed to a shutdown ({plan.why}) and still runs: "
             "its shutdown commands did not switch it off; it counts outages again",
         )
     ]
@@ -426,6 +276,28 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     ]
 
 
+def _tripped(plan: Plan, rules: Rules, trigger: str) -> Step:
+    """Move the deadline to this moment; what is left then is what a commit needs at the least."""
+    if not trigger or plan.due or plan.phase is not Phase.COUNTING:
+        return plan, []
+    plan = replace(plan, due=trigger, why=trigger)
+    left = plan.left(rules) or 0.0
+    text = f"{trigger} · outage {short(plan.outage)} · shutdown in {left:.0f} s"
+    return plan, [Say(logging.WARNING, f"{text} unless the mains return")]
+
+
+def _ordered(plan: Plan, order: Order | None, rules: Rules, now: Now) -> Step:
+    if plan.since == NEVER:
+        plan = replace(plan, since=now.boot)
+    if order is None or order.id == plan.order or order.age >= now.boot - plan.since:
+        return plan, []
+    plan = replace(plan, order=order.id)
+    if plan.phase is Phase.COMMITTED and not plan.rehearsed:
+        return plan, []
+    plan = replace(plan, ordered=True)
+    return _commit(plan, rules, "ordered by the operator", "The operator shuts the fleet down.")
+
+
 def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_ask: bool) -> Step:
     plan, more = _report_silence(plan, rules, now)
     commands += more
@@ -437,7 +309,12 @@ def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_
     if left is not None and left <= 0.0:
         fresh = now.running <= plan.fresh_until
         if fresh or plan.silent >= plan.lease:
-            plan, more = _commit(plan, rules, fresh=fresh)
+            source = "the server says so" if fresh else "the server is silent"
+            reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
+            if plan.due:
+                reason = f"outage {short(plan.outage)}: {plan.due}, {source}"
+            plan = replace(plan, ordered=False)
+            plan, more = _commit(plan, rules, reason, "The mains have not returned.")
             commands += more
         else:
             if not plan.holding:
@@ -470,7 +347,7 @@ def _arm(plan: Plan, rules: Rules) -> Step:
     if plan.phase is not Phase.COMMITTED or not plan.rehearsed or rules.dry_run:
         return plan, []
     if plan.power is not PowerState.ON_BATTERY:
-        return replace(plan, phase=Phase.IDLE, outage="", rehearsed=False), []
+        return replace(plan, phase=Phase.IDLE, outage="", why="", rehearsed=False), []
     plan = replace(plan, phase=Phase.COUNTING, rehearsed=False)
     text = f"no longer a dry run · outage {short(plan.outage)}"
     return plan, [Say(logging.WARNING, f"{text} · shutdown in {plan.left(rules) or 0.0:.0f} s")]
@@ -491,13 +368,11 @@ def _count(plan: Plan, rules: Rules) -> Step:
     return replace(plan, said=reached[-1]), commands
 
 
-def _commit(plan: Plan, rules: Rules, *, fresh: bool) -> Step:
-    source = "the server says so" if fresh else "the server is silent"
-    reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
+def _commit(plan: Plan, rules: Rules, reason: str, told: str) -> Step:
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
-    return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run), [
+    return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run, why=reason), [
         Say(logging.WARNING, f"{what} · {reason}"),
-        _warn(rules, "This host shuts down now: the mains have not returned."),
+        _warn(rules, f"{told} This host shuts down now."),
         Run(reason),
     ]
 

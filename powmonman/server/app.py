@@ -16,7 +16,7 @@ import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
-from powmonman.core.messages import Policy, State
+from powmonman.core.messages import Error, Message, Policy, Query, Report, ShutdownFleet, State
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
@@ -26,6 +26,7 @@ from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
+from powmonman.server.order import Given
 from powmonman.server.roster import Roster
 from powmonman.server.session import Session
 from powmonman.service import notify
@@ -66,6 +67,7 @@ class Server:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._announcer: Announcer | None = None
         self._reload_fault = ""
+        self._order: Given | None = None
         self._addresses: list[str] = []
         self._stop = asyncio.Event()
         self._reloaded = asyncio.Event()
@@ -81,7 +83,7 @@ class Server:
             self._watch(name)
         self._hub.publish(changed=False)
         listeners = await self._listen()
-        async with local_socket(Path(self._config.runtime_dir), self.report):
+        async with local_socket(Path(self._config.runtime_dir), self._answer):
             parts = [
                 self._keep_running(part)
                 for part in (self._beat(), self._remember(), self._sweep(), self._announce())
@@ -157,9 +159,36 @@ class Server:
         return State(
             id=self._state_id,
             lease=self._config.lease,
-            policy=Policy(self._config.policy.after, self._config.refill_ratio),
+            policy=self._policy,
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
+            order=self._order.told() if self._order else None,
         )
+
+    @property
+    def _policy(self) -> Policy:
+        policy = self._config.policy
+        return Policy(
+            after=policy.after,
+            refill_ratio=self._config.refill_ratio,
+            charge_below=policy.charge_below,
+            charge_drop=policy.charge_drop,
+            runtime_below=policy.runtime_below,
+            low_battery=policy.low_battery,
+        )
+
+    def _answer(self, message: Message, user: int) -> Message:
+        """Answer a program on this host."""
+        if isinstance(message, Query):
+            return Report(self.report())
+        if not isinstance(message, ShutdownFleet):
+            return Error("what to say here is query or shutdown-fleet")
+        if message.fleet != self._config.fleet:
+            return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
+        log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
+        self._order = Given()
+        self._state_id = secrets.token_hex(16)
+        self._hub.publish(changed=True)
+        return Report(self.report())
 
     async def _beat(self) -> None:
         """Repeat the state at a third of the lease, a new lease at once included."""
@@ -262,12 +291,19 @@ class Server:
             "program": powmonman.__file__,
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
-            "after": self._config.policy.after,
+            "policy": to_json(self._policy),
             "lease": self._config.lease,
             "faults": faults,
             "last_push": self._hub.last_push,
             "upses": {
-                name: {**to_json(monitor.supply.news(now)), "sensor": monitor.sensor.describe()}
+                name: {
+                    **to_json(monitor.supply.news(now)),
+                    "full_runtime": monitor.supply.full_runtime,
+                    "repaying": monitor.supply.repaying,
+                    "recharge_reserve": monitor.ups.recharge_reserve,
+                    "confirm": monitor.ups.confirm,
+                    "sensor": monitor.sensor.describe(),
+                }
                 for name, monitor in self._monitors.items()
             },
             "clients": self._roster.rows(now, self._state_id),

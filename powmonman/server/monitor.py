@@ -30,16 +30,38 @@ def supply_for(
         restore_confirm=ups.restore_confirm,
         max_gap=max(3.0, 4 * sensor.poll),
     )
-    runtime = ups.runtime or 2 * config.policy.after
-    if earlier is None:
-        return Supply(debounce=debounce, runtime=runtime, refill_ratio=config.refill_ratio)
-    return replace(
-        earlier,
-        debounce=replace(debounce, state=earlier.state),
-        runtime=runtime,
-        spent=min(runtime, earlier.spent),
+    supply = replace(
+        earlier or Supply(),
+        debounce=replace(debounce, state=earlier.state) if earlier else debounce,
+        runtime=ups.runtime or 2 * config.policy.after,
+        measures=ups.runtime is None,
+        measured=earlier.measured if earlier and ups.runtime is None else None,
+        least_runtime=config.policy.after,
         refill_ratio=config.refill_ratio,
+        recharge_reserve=ups.recharge_reserve,
     )
+    return replace(supply, spent=min(supply.full_runtime, supply.spent))
+
+
+def _told(supply: Supply) -> tuple[object, ...]:
+    """Return what is told at once when it changes; everything else waits for the next beat."""
+    unknown_why = supply.reading.reason if supply.state is PowerState.UNKNOWN else ""
+    outage = supply.outage.id if supply.outage else ""
+    # On mains it is nobody's trigger.
+    low = supply.state is PowerState.ON_BATTERY and supply.gauge.low_battery
+    return supply.state, outage, low, unknown_why
+
+
+def charged(supply: Supply) -> str:
+    """Say what is known of the battery, for a line of the log."""
+    gauge = supply.gauge
+    parts = (
+        ("charge", gauge.charge, "%.0f %%"),
+        ("runtime", gauge.runtime, "%.0f s"),
+        ("voltage", gauge.voltage, "%.1f V"),
+    )
+    known = [f"{what} {form % value}" for what, value, form in parts if value is not None]
+    return f" · {', '.join(known)}" if known else ""
 
 
 class Monitor:
@@ -58,6 +80,7 @@ class Monitor:
         self.sensor = sensor
         self.supply = supply
         self._changed = changed
+        self._noticed: set[str] = set()
 
     @property
     def looking(self) -> bool:
@@ -82,12 +105,18 @@ class Monitor:
         if self.supply.debounce.wants_verify:
             closer = await self._guarded(self.sensor.verify())
             self.supply = self.supply.verified(closer, boottime(), secrets.token_hex(16))
-        after = self.supply
-        if (before.state, before.outage) != (after.state, after.outage) or (
-            after.state is PowerState.UNKNOWN and before.reading.reason != after.reading.reason
-        ):
+        if _told(before) != _told(self.supply):
             self._say(before)
             await self._changed(self)
+        self._notice()
+
+    def _notice(self) -> None:
+        """Log what a UPS that is known wants of the operator: once, until its state changes."""
+        notice = self.supply.reading.reason
+        if self.supply.state is PowerState.UNKNOWN or not notice or notice in self._noticed:
+            return
+        self._noticed.add(notice)
+        log.warning("%s: %s", self.name, notice, extra={"ups": self.name})
 
     async def _guarded(self, reading: Awaitable[Reading]) -> Reading:
         try:
@@ -102,12 +131,16 @@ class Monitor:
 
     def _say(self, before: Supply) -> None:
         after = self.supply
+        if before.state is not after.state:
+            self._noticed.clear()
         outage = after.outage or before.outage
         extra = {"ups": self.name, "outage": outage.id if outage else ""}
         named = f" · outage {outage.id[:4]}" if outage else ""
         if after.state is PowerState.ON_BATTERY:
-            spent = f"{after.spent:.0f} s of {after.runtime:.0f} s of battery spent"
-            log.warning("%s: on battery%s · %s", self.name, named, spent, extra=extra)
+            spent = f"{after.spent:.0f} s of {after.full_runtime:.0f} s of battery spent"
+            low = " · LOW BATTERY" if after.gauge.low_battery else ""
+            text = f"{named}{charged(after)} · {spent}{low}"
+            log.warning("%s: on battery%s", self.name, text, extra=extra)
         elif after.state is PowerState.ON_MAINS:
             lasted = f" is over after {boottime() - outage.began:.0f} s" if outage else ""
             log.info("%s: on mains%s%s", self.name, named, lasted, extra=extra)

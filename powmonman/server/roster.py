@@ -11,6 +11,20 @@ from powmonman.core.power import PowerState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from powmonman.net.tls import Peer
+
+
+# What a host says of its own policy in its hello.
+POLICY = (
+    "after",
+    "charge_below",
+    "charge_drop",
+    "runtime_below",
+    "low_battery",
+    "min_observe",
+    "confirm",
+)
+
 
 @dataclass
 class Host:
@@ -20,6 +34,7 @@ class Host:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
         left: Seconds until its shutdown as it said at `left_at`.
+        certificate_ends: In seconds of the wall clock.
     """
 
     name: str
@@ -31,6 +46,13 @@ class Host:
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
     expired: bool = False
+    certificate_ends: float | None = None
+
+    def time_left(self, now: float) -> float | None:
+        """Seconds until its shutdown, `now`; None where nothing is counted."""
+        if self.status.left is None:
+            return None
+        return max(0.0, self.status.left - (now - self.left_at))
 
 
 class Roster:
@@ -49,11 +71,12 @@ class Roster:
             for name in sorted({n for n, h in self.hosts.items() if h.connected} | self.expected)
         }
 
-    def arrived(self, name: str, address: str, hello: Hello, now: float, *, expired: bool) -> None:
-        """`name` is connected and has introduced itself."""
-        host = self.hosts.setdefault(name, Host(name))
+    def arrived(self, peer: Peer, address: str, hello: Hello, now: float) -> None:
+        """A host is connected, as its certificate says, and has introduced itself."""
+        host = self.hosts.setdefault(peer.name, Host(peer.name))
         host.connected, host.since, host.address = True, now, address
-        host.hello, host.expired, host.told = hello, expired, ""
+        host.hello, host.told = hello, ""
+        host.expired, host.certificate_ends = peer.expired, peer.ends
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
@@ -72,7 +95,7 @@ class Roster:
 
 def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
     status, hello = host.status, host.hello
-    left = None if status.left is None else max(0.0, status.left - (now - host.left_at))
+    left = host.time_left(now)
     return {
         "name": host.name,
         "connected": host.connected,
@@ -84,7 +107,9 @@ def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
         "outage": status.outage,
         "reason": status.reason,
         "told": host.connected and host.told == state_id,
-        "after": hello.after if hello else None,
+        "policy": {name: getattr(hello, name, None) for name in POLICY},
+        "upses": hello.upses if hello else (),
+        "min_supplies": hello.min_supplies if hello else 1,
         "dry_run": hello.dry_run if hello else False,
         "version": hello.version if hello else "",
         "boot_id": hello.boot_id if hello else "",

@@ -6,7 +6,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from powmonman.core.policy import Now
+from powmonman.core.plan import Now
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 

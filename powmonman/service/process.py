@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman.core.records import RecordError, from_json
 from powmonman.service.clock import boot_id
 from powmonman.service.files import read_json, write_json
+from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
     import argparse
@@ -203,16 +203,13 @@ def _only_one(pid_file: Path) -> Iterator[None]:
 
 
 def _spawn(log: Path | None, arguments: Sequence[str], notify: str) -> subprocess.Popen[bytes]:
-    home = Path(powmonman.__path__[0]).parent
-    in_one_file = home.is_file()
-    program = ["-I", str(home)] if in_one_file else ["-m", "powmonman"]
     with (log or Path(os.devnull)).open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, *program, *arguments],
+            [*own_program(), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd="/" if in_one_file else home,
+            cwd=home(),
             env={**os.environ, "NOTIFY_SOCKET": notify},
             start_new_session=True,
         )

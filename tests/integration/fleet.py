@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from powmonman.sensors.simulated import render
 from powmonman.service.clock import boottime
 from powmonman.simulate import write
 from powmonman.status import StatusError, fetch
@@ -58,9 +59,16 @@ class Fleet:
         self._path = f"{self._tools}:{os.environ.get('PATH', os.defpath)}"
         self.mains("on")
 
-    def mains(self, word: str) -> float:
+    def mains(
+        self,
+        word: str,
+        charge: float | None = None,
+        runtime: float | None = None,
+        *,
+        low_battery: bool = False,
+    ) -> float:
         """Set what the sensor reads; return when."""
-        write(self._plug, f"mains: {word}\n")
+        write(self._plug, render(word, charge, runtime, low_battery=low_battery))
         return boottime()
 
     def garble(self, data: bytes) -> None:

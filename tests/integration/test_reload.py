@@ -34,7 +34,7 @@ def test_a_server_keeps_what_it_runs_with_when_the_file_is_bad(fleet: Fleet) -> 
     (fault,) = fleet.report(server)["faults"]
     assert fault.startswith("the last reload was refused: ")
     assert fleet.run("status", "--config", str(server.config)).returncode == 1
-    assert fleet.report(server)["after"] == 60
+    assert fleet.report(server)["policy"]["after"] == 60
     assert fleet.row(server, "nas")["for"] >= before
 
     server.reload()

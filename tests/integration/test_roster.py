@@ -28,7 +28,7 @@ def test_it_follows_a_host_from_never_seen_to_gone(fleet: Fleet) -> None:
     assert row["connected"]
     assert row["for"] < 5
     assert row["address"] == "127.0.0.1"
-    assert row["after"] == 30
+    assert row["policy"]["after"] == 30
     assert row["boot_id"] == boot_id()
     assert row["left"] is None
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from powmonman.core.policy import Plan
+from powmonman.core.plan import Plan
 from powmonman.core.records import to_json
 from powmonman.service.clock import boot_id
 

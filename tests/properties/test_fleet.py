@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from world import ViolationError, World
 
 from powmonman.core import policy
-from powmonman.core.policy import Now
+from powmonman.core.plan import Now
 from powmonman.core.power import PowerState
 
 EXAMPLES = int(os.environ.get("POWMONMAN_EXAMPLES", "200"))

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import replace
 
 from powmonman.core import policy
-from powmonman.core.messages import Policy, State, UpsNews
-from powmonman.core.policy import Now, Phase, Plan, Rules, Run, Say, Warn
+from powmonman.core.messages import Order, Policy, State, UpsNews
+from powmonman.core.plan import Ask, Command, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
 
 ids = itertools.count(1)
@@ -34,10 +34,12 @@ class Playbook:
     taken exactly when the plan asks for it, unless the client `stands_still`.
     """
 
-    def __init__(self, lease=15.0, fleet_after=600.0, **rules):
+    def __init__(self, lease=15.0, fleet_after=600.0, fleet=None, **rules):
         self.rules = Rules(**rules)
         self.lease = lease
-        self.policy = Policy(after=fleet_after)
+        self.policy = fleet or Policy(after=fleet_after)
+        self.order: str | None = None
+        self.ordered_at = 0.0
         self.plan = Plan()
         self.time = 1000.0
         self.start = self.time
@@ -46,7 +48,7 @@ class Playbook:
         self.told_at = 0.0
         self.next_beat = self.time
         self.linked = True
-        self.commands: list[tuple[float, policy.Command]] = []
+        self.commands: list[tuple[float, Command]] = []
         self._take(policy.passed(self.plan, self.rules, self.now, connected=True))
 
     @property
@@ -61,7 +63,7 @@ class Playbook:
         self.plan, commands = step
         for command in commands:
             self.commands.append((self.elapsed, command))
-            if isinstance(command, policy.Ask) and self.linked and self.news is not None:
+            if isinstance(command, Ask) and self.linked and self.news is not None:
                 self._say(echo=command.nonce)
 
     def _say(self, *, echo=None):
@@ -79,6 +81,7 @@ class Playbook:
             lease=self.lease,
             policy=self.policy,
             upses=upses,
+            order=Order(self.order, self.time - self.ordered_at) if self.order else None,
             seq=1,
             echo=self.plan.nonce if echo is None else echo,
         )
@@ -94,6 +97,13 @@ class Playbook:
             self._take(policy.connected(self.plan, self.now))
         else:
             self._say()
+        return self
+
+    def hears_an_order(self, order="x1", *, at=None, age=0.0):
+        """The operator shuts the fleet down; the server repeats it from then on."""
+        self._until(self.elapsed if at is None else at)
+        self.order, self.ordered_at = order, self.time - age
+        self._say()
         return self
 
     def falls_silent(self, *, at=None):

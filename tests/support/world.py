@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from powmonman.core import policy
 from powmonman.core.messages import Policy, State
 from powmonman.core.outage import Record, Supply
-from powmonman.core.policy import Now, Phase, Plan, Rules
+from powmonman.core.plan import Ask, Now, Phase, Plan, Rules, Run
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
 from powmonman.core.records import from_json, to_json
 
@@ -187,9 +187,9 @@ class World:
     def _take(self, host, step):
         host.plan, commands = step
         for command in commands:
-            if isinstance(command, policy.Run):
+            if isinstance(command, Run):
                 self._commit(host)
-            elif isinstance(command, policy.Ask) and host.connected and host.linked:
+            elif isinstance(command, Ask) and host.connected and host.linked:
                 self._answer(host, command.nonce)
 
     def _answer(self, host, nonce):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powmonman.client.kept import load_plan, save_plan
-from powmonman.core.policy import Now, Phase, Plan
+from powmonman.core.plan import Now, Phase, Plan
 from powmonman.core.power import PowerState
 from powmonman.core.records import from_json, to_json
 

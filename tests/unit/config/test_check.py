@@ -39,7 +39,7 @@ def test_a_good_server_file_is_told_in_a_line(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == (
         (
             "server.yml: ok (2 UPSes: rack on GPIO4, desk on GPIO17; hosts shut down after 300 s "
-            "on battery, if not told otherwise)\n"
+            "on battery or at low battery, if not told otherwise)\n"
         ),
         "",
     )
@@ -134,3 +134,50 @@ import sys
 from powmonman.config.check import check_files
 sys.exit(check_files(["server-bad.yml", "server.yml"]))
 """
+
+
+@pytest.mark.parametrize(
+    ("rack", "told"),
+    [
+        pytest.param("{sensor: nut, nut: {ups: eaton}}", "by NUT's eaton at 127.0.0.1", id="nut"),
+        pytest.param("{sensor: battery}", "by this host's own battery", id="battery"),
+        pytest.param("{sensor: apcupsd}", "by the apcupsd at 127.0.0.1", id="apcupsd"),
+        pytest.param(
+            "{sensor: command, command: {command: [mains, -q]}}", "by mains -q", id="command"
+        ),
+        pytest.param(
+            "{witnesses: [{sensor: ping, ping: {hosts: [192.0.2.1]}}]}",
+            "on GPIO4, by ping of 192.0.2.1 (2 of 2 must say off)",
+            id="a witness",
+        ),
+    ],
+)
+def test_every_sensor_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rack: str, told: str
+) -> None:
+    path = tmp_path / "server.yml"
+    path.write_text(f"upses: {{rack: {rack}}}\n", encoding="utf-8")
+    assert check_files([path]) == 0
+    assert f"(1 UPS: rack {told}; hosts" in capsys.readouterr().out
+
+
+def test_every_trigger_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "client.yml"
+    policy = "{after: 300, charge_below: 30, charge_drop: 0.5, runtime_below: 120}"
+    path.write_text(f"policy: {policy}\n", encoding="utf-8")
+    assert check_files([path]) == 0
+    assert (
+        "after 300 s on battery or below 30 % charge or when 0.5 of the charge is used up "
+        "or below 120 s runtime"
+    ) in capsys.readouterr().out
+
+
+def test_a_trigger_that_no_sensor_can_bring_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "server.yml"
+    path.write_text("policy: {charge_below: 30}\n", encoding="utf-8")
+    assert check_files([path]) == 0
+    assert "warning: policy.charge_below: never comes: no sensor here knows a battery" in (
+        capsys.readouterr().err
+    )

@@ -52,6 +52,39 @@ if TYPE_CHECKING:
             "write pull: up",
             id="a pull that hides a cut wire",
         ),
+        pytest.param(
+            "upses:\n  rack:\n    quorum: 3\n    witnesses: [{sensor: nut}]\n",
+            "3:5: upses.rack.quorum: is 3, but there are only 2 of them, witnesses included: the "
+            "mains could never count as lost",
+            id="a quorum that can't be reached",
+        ),
+        pytest.param(
+            "upses:\n  rack:\n    witnesses: [{gpio: {pin: 17}}, {gpio: {pin: 4}}]\n",
+            "3:44: upses.rack.witnesses[1].gpio.pin: GPIO4 is already the pin of UPS 'rack'",
+            id="a witness on the pin of its UPS",
+        ),
+        pytest.param(
+            "upses: {rack: {sensor: ping}}\n",
+            "1:16: upses.rack.ping.hosts: names no host: give addresses that hang on no UPS",
+            id="nobody to ping",
+        ),
+        pytest.param(
+            "upses: {rack: {sensor: command}}\n",
+            "1:16: upses.rack.command.command: names no program: write a list such as "
+            "[/usr/local/bin/mains-on]",
+            id="no program to run",
+        ),
+        pytest.param(
+            "upses: {rack: {sensor: command, command: {command: [x], timeout: 9, poll: 2}}}\n",
+            "1:57: upses.rack.command.timeout: is 9, but must be at most three times poll (2): "
+            "what comes later is no evidence",
+            id="a program that is given too long",
+        ),
+        pytest.param(
+            "notify: {templates: {on_batery: {title: x}}}\n",
+            "1:22: notify.templates.on_batery: no such event (did you mean 'on_battery'?)",
+            id="words for no event",
+        ),
     ],
 )
 def test_a_server_file_that_contradicts_itself(

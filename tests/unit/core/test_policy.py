@@ -6,8 +6,9 @@ import pytest
 from playbook import COMMITTED, COUNTING, IDLE, Playbook, on_battery, on_mains, unknown
 
 from powmonman.core import policy
+from powmonman.core.feeds import host_power
 from powmonman.core.messages import Policy, State
-from powmonman.core.policy import Plan, Rules, host_power
+from powmonman.core.plan import Plan, Rules, Warn
 from powmonman.core.power import PowerState
 from powmonman.core.records import from_json, to_json
 
@@ -238,7 +239,7 @@ def test_a_dry_run_counts_again_in_the_next_outage():
     story.shows(COMMITTED).hears(on_mains(), at=120).shows(IDLE)
     story.hears(on_battery("o2"), at=5000).waits(until=5110).shows(COMMITTED)
     assert 2 == len(story.ran_at())
-    assert all("(dry run)" in warning.text for warning in story.of(policy.Warn))
+    assert all("(dry run)" in warning.text for warning in story.of(Warn))
 
 
 def test_a_host_that_is_armed_after_a_dry_run_shuts_down_in_the_same_outage():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from powmonman.config.schema import Command, Shutdown
 from powmonman.core.messages import Hello, State, UpsNews
-from powmonman.core.policy import Now, Phase, Plan
+from powmonman.core.plan import Now, Phase, Plan
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, parse, printable, to_json
 

@@ -4,6 +4,7 @@ import pytest
 
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
+from powmonman.net.tls import Peer
 from powmonman.server.roster import Roster
 
 HELLO = Hello(nonce=1, version="1.0", boot_id="b", after=300.0, dry_run=True)
@@ -16,7 +17,7 @@ def roster() -> Roster:
 
 
 def arrive(roster: Roster, name: str, now: float) -> None:
-    roster.arrived(name, "192.0.2.9", HELLO, now, expired=False)
+    roster.arrived(Peer(name, "f" * 64, expired=False), "192.0.2.9", HELLO, now)
 
 
 def test_expected_hosts_are_there_before_they_ever_come(roster: Roster) -> None:
@@ -42,7 +43,17 @@ def test_a_row_says_who_is_there_since_when_and_what_it_said_of_itself(roster: R
         "outage": "o1",
         "reason": "why",
         "told": False,
-        "after": 300.0,
+        "policy": {
+            "after": 300.0,
+            "charge_below": None,
+            "charge_drop": None,
+            "runtime_below": None,
+            "low_battery": None,
+            "min_observe": 60.0,
+            "confirm": 2.0,
+        },
+        "upses": (),
+        "min_supplies": 1,
         "dry_run": True,
         "version": "1.0",
         "boot_id": "b",

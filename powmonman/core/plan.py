@@ -1,0 +1,163 @@
+"""The client's plan and what comes of it: what it knows, what it was told to want, what to do.
+
+Nothing here decides: that is `policy`. The plan is kept on disk across restarts within one boot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from powmonman.core.power import PowerState
+
+NEVER = -1.0
+
+
+class Phase(StrEnum):
+    """What this host is doing about the power."""
+
+    IDLE = "idle"
+    COUNTING = "counting"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True)
+class Now:
+    """One moment, in seconds, on the two clocks that decide."""
+
+    running: float
+    boot: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator wants of this host (`client.yml`); None is as the fleet's policy says."""
+
+    after: float | None = None
+    charge_below: float | None = None
+    charge_drop: float | None = None
+    runtime_below: float | None = None
+    low_battery: bool | None = None
+    min_observe: float = 60.0
+    confirm: float = 2.0
+    upses: tuple[str, ...] = ()
+    min_supplies: int = 1
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Say:
+    """Log this."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Warn:
+    """Tell the logged-in users."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Answer state `seq`; the next state must echo `nonce` to be fresh."""
+
+    seq: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask the server for a state at once."""
+
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Shut this host down now."""
+
+    reason: str
+
+
+Command = Say | Warn | Acknowledge | Ask | Run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the client knows; kept on disk across restarts within one boot.
+
+    Attributes:
+        after: The deadline's budget for the outage in progress; only ever lowered during it, and
+            so are `min_observe` and `confirm`: no reload moves a deadline later.
+        spent: Seconds of the battery's budget that are used up.
+        observed: Seconds of battery that this client itself has seen.
+        unbroken: The latest of them without a break.
+        fresh_until: On the running clock, until when the last news count as fresh.
+        silent: Seconds without fresh news, up to now.
+        pings: Nonce and time of what may still be answered.
+        last: The last moment that was decided on.
+        wake_at: On the running clock, when the next decision is due.
+        said: The last milestone of the countdown that was announced.
+        good: Seconds of fresh good mains since they returned.
+        reminded: When the operator was last told that fresh news are missing.
+        holding: The deadline is reached, but the news are not fresh enough to act on.
+        vague: The server answers, and says that it does not know.
+        woken: Resumed from suspend, and nothing heard that is surely newer.
+        rehearsed: The commit was that of a dry run.
+        due: The trigger that has moved the deadline of this outage to its moment, in words.
+        why: Why this host is counting or has committed, for the operator.
+        order: The operator's order that was obeyed last.
+        ordered: The commit was that order's: it is not over with the return of the mains.
+        since: On the boot clock, when this client first heard fresh news in this boot.
+    """
+
+    power: PowerState = PowerState.UNKNOWN
+    phase: Phase = Phase.IDLE
+    outage: str = ""
+    reason: str = ""
+    after: float = 600.0
+    min_observe: float = 60.0
+    confirm: float = 2.0
+    refill_ratio: float = 10.0
+    lease: float = 15.0
+    spent: float = 0.0
+    observed: float = 0.0
+    unbroken: float = 0.0
+    fresh_until: float = NEVER
+    silent: float = 0.0
+    short_stalls: int = 0
+    nonce: int = 0
+    pings: tuple[tuple[int, float], ...] = ()
+    last: Now | None = None
+    wake_at: float = NEVER
+    said: float = 0.0
+    good: float = 0.0
+    reminded: float = NEVER
+    holding: bool = False
+    vague: bool = False
+    woken: bool = False
+    rehearsed: bool = False
+    due: str = ""
+    why: str = ""
+    order: str = ""
+    ordered: bool = False
+    since: float = NEVER
+
+    def left(self, rules: Rules) -> float | None:
+        """Seconds until this host may shut down; None when nothing is counted."""
+        if self.phase is not Phase.COUNTING:
+            return None
+        return max(
+            0.0,
+            0.0 if self.due else self.after - self.spent,
+            min(self.min_observe, rules.min_observe) - self.observed,
+            min(self.confirm, rules.confirm) - self.unbroken,
+        )
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the server has been heard within a lease."""
+        return self.fresh_until != NEVER and self.silent < self.lease

@@ -1,0 +1,101 @@
+"""`powmonman shutdown-fleet`: shut every connected host down now, whatever the power.
+
+For work on the mains, a move, or a fire. It is said on the server's own host, to the server's own
+socket, which root and the group may open; and the fleet's name has to be typed.
+
+Exit codes: 0 every connected host has committed, 1 not all have, 2 not confirmed or bad usage.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from powmonman.config.loader import ConfigError, load
+from powmonman.config.schema import ServerConfig
+from powmonman.core.messages import Query, ShutdownFleet
+from powmonman.status import DIRECTORY, StatusError, ask_locally
+from powmonman.table import table
+
+if TYPE_CHECKING:
+    import argparse
+
+OK, FAILED, USAGE = 0, 1, 2
+EVERY = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `powmonman shutdown-fleet`."""
+    parser.description = (
+        "Shut every connected host down now, whatever the power. Each runs its own shutdown "
+        "commands. Only on the server's host. Nothing cancels it, and nothing wakes the hosts."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DIRECTORY / "server.yml",
+        metavar="FILE",
+        help="the server's configuration (%(default)s)",
+    )
+    parser.add_argument(
+        "--confirm", metavar="FLEET", help="the fleet's name, instead of typing it when asked"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=60.0, metavar="S", help="time to commit (%(default)g)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask for the fleet's name, give the order, and watch it being obeyed."""
+    try:
+        config = load(args.config, ServerConfig)
+        report = ask_locally(config, Query())
+        going = [host for host in report["clients"] if host["connected"]]
+        if not going:
+            print("no host is connected: nobody would hear the order", file=sys.stderr)
+            return FAILED
+        print("\n".join(_preview(report)))
+        typed = args.confirm if args.confirm is not None else _typed(config.fleet)
+        if typed != config.fleet:
+            print(f"not confirmed: the fleet's name is {config.fleet}", file=sys.stderr)
+            return USAGE
+        ask_locally(config, ShutdownFleet(config.fleet))
+        return _follow(config, {host["name"] for host in going}, args.wait)
+    except (ConfigError, StatusError) as error:
+        print(error, file=sys.stderr)
+        return USAGE if isinstance(error, ConfigError) else FAILED
+
+
+def _preview(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            host["name"],
+            ("dry run: would shut down" if host["dry_run"] else "shuts down now")
+            if host["connected"]
+            else "not connected: does not hear of it",
+        )
+        for host in report["clients"]
+    ]
+    return [f"Fleet {report['fleet']} on {report['server']}:", "", *table(("HOST", ""), rows), ""]
+
+
+def _typed(fleet: str) -> str:
+    print(f"Type the fleet's name ({fleet}) to shut it down: ", end="", flush=True)
+    return sys.stdin.readline().strip()
+
+
+def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
+    """Say of each host when it has committed; a host that is gone afterwards has been going."""
+    end = time.monotonic() + seconds
+    waiting = set(going)
+    while waiting and time.monotonic() < end:
+        for host in ask_locally(config, Query())["clients"]:
+            if host["name"] in waiting and host["phase"] == "committed":
+                waiting.discard(host["name"])
+                print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
+        time.sleep(EVERY)
+    for name in sorted(waiting):
+        print(f"{name}: has not committed within {seconds:g} s", file=sys.stderr)
+    return FAILED if waiting else OK
