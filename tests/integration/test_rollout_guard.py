@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from .rollout import FLEET, Rollout, Run, needs_ansible
+from .rollout import ANSIBLE, FLEET, Rollout, Run, needs_ansible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 GUARD = "powmonman_guard: {hosts: {laptop: {ansible_connection: local}}}\n"
 SECRET = "hunter2-of-the-mailbox"
-TARGETS = {"mail": f"json://admin:{SECRET}@127.0.0.1:9/", "phone": {"url": f"json://x/{SECRET}"}}
+PHONE = f"json://127.0.0.1:9/{SECRET}"
+TARGETS = {
+    "mail": {"url": f"json://admin:{SECRET}@127.0.0.1:9/", "events": ["on_battery"]},
+    "phone": PHONE,
+}
 
 pytestmark = [needs_ansible, pytest.mark.timeout(300)]
 
@@ -37,6 +43,14 @@ def write(rollout: Rollout, name: str, **variables: Any) -> None:
     path = rollout.inventory / f"{name}.yml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(variables))
+
+
+def vaulted(text: str, password_file: Path) -> str:
+    """Return `text` as it stands encrypted in an inventory."""
+    program = str(Path(ANSIBLE).with_name("ansible-vault"))
+    command = [program, "encrypt_string", "--vault-password-file", str(password_file)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def config(rollout: Rollout, host: str, name: str) -> dict[str, Any]:
@@ -144,9 +158,17 @@ class Beside:
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     rollout = with_guard(tmp_path_factory.mktemp("beside"), FLEET + GUARD)
-    write(rollout, "host_vars/pi", powmonman_server_notify_targets=TARGETS)
+    password = rollout.inventory.parent / "password"
+    password.write_text("of the vault\n")
+    path = rollout.inventory / "host_vars" / "pi.yml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f"powmonman_server_notify_targets:\n  mail: {json.dumps(TARGETS['mail'])}\n"
+        f"  phone: {vaulted(PHONE, password)}"
+    )
+    loud = ["-vvv", "--diff", "--vault-password-file", str(password)]
     try:
-        first = rollout.run("-vvv", "--diff")
+        first = rollout.run(*loud)
         path = rollout.stage / "pi" / "etc" / "powmonman" / "notify.yml"
         yield Beside(
             rollout=rollout,
@@ -154,8 +176,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
             mode=path.stat().st_mode & 0o777,
             server=config(rollout, "pi", "server.yml"),
             targets=config(rollout, "pi", "notify.yml"),
-            second=rollout.run("-vvv", "--diff"),
-            without=rollout.run(powmonman_server_notify_targets={}),
+            second=rollout.run(*loud),
+            without=rollout.run(*loud, powmonman_server_notify_targets={}),
         )
     finally:
         rollout.stop()
@@ -214,7 +236,9 @@ def test_a_guard_never_gets_the_keys_of_the_fleet_beside_it(tmp_path: Path) -> N
     rollout = with_guard(tmp_path, FLEET + GUARD)
     refused = rollout.run(powmonman_ca_dir=str(tmp_path / "keys"))
     assert refused.code != 0
-    assert "laptop is a guard and must not get the keys of pi, database" in refused.text
+    assert "laptop is a guard and must not get the keys of database, pi" in refused.text, (
+        refused.output
+    )
     assert not rollout.stage.exists()
 
 
