@@ -51,7 +51,9 @@ _FORMS = {
 # What would contradict itself nearly always, made sound.
 _SOUND: dict[Any, Any] = {
     Program: lambda it: replace(it, command=it.command or ("true",), timeout=it.poll),
-    Ping: lambda it: replace(it, hosts=it.hosts or ("192.0.2.1",)),
+    Ping: lambda it: replace(
+        it, hosts=it.hosts or ("192.0.2.1",), timeout=min(it.timeout, it.poll)
+    ),
     Ups: lambda it: replace(it, quorum=None, restore_confirm=it.confirm),
     Command: lambda it: replace(it, command=("true", *it.command)),
 }

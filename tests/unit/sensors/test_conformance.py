@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from powmonman.config.schema import Gpio, Simulated
+from powmonman.config.schema import Gpio, Program, Simulated
+from powmonman.sensors.command import CommandSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
 from powmonman.sensors.simulated import SimulatedSensor
+from powmonman.sensors.witnessed import WitnessedSensor
 from powmonman.simulate import write
 
 if TYPE_CHECKING:
@@ -74,13 +76,66 @@ class GpioWorld:
         self._clock.now += LAST_RETRY
 
 
+class CommandWorld:
+    """A program that says what stands in a file, as its exit code or as JSON."""
+
+    def __init__(self, directory: Path, scripts: dict[bool, str]) -> None:
+        self._program, self._scripts = directory / "mains-on", scripts
+        self._on = True
+        command = (str(self._program),)
+        self.sensor: Sensor = CommandSensor(Program(command=command, poll=0.25, timeout=20))
+
+    def mains(self, *, on: bool) -> None:
+        self._on = on
+        write(self._program, f"#!/bin/sh\n{self._scripts[on]}\n")
+        self._program.chmod(0o755)
+
+    def break_sensor(self) -> None:
+        self._program.unlink()
+
+    def mend_sensor(self) -> None:
+        self.mains(on=self._on)
+
+
+class WitnessedWorld:
+    """Two files that are there or gone together."""
+
+    def __init__(self, directory: Path, quorum: int | None) -> None:
+        self._members = [SimulatedWorld(directory / name) for name in ("one.yml", "two.yml")]
+        self.sensor: Sensor = WitnessedSensor([each.sensor for each in self._members], quorum)
+
+    def mains(self, *, on: bool) -> None:
+        for member in self._members:
+            member.mains(on=on)
+
+    def break_sensor(self) -> None:
+        for member in self._members:
+            member.break_sensor()
+
+    def mend_sensor(self) -> None:
+        for member in self._members:
+            member.mend_sensor()
+
+
 WORLDS = [
     "simulated",
     "gpio by rpi-lgpio",
     "gpio by RPi.GPIO",
     "gpio, active low",
     "gpio, outside resistor",
+    "command by exit code",
+    "command by JSON",
+    "witnessed, all",
+    "witnessed, any",
 ]
+
+SCRIPTS = {
+    "command by exit code": {True: "exit 0", False: "exit 1"},
+    "command by JSON": {
+        True: """echo '{"mains": "on", "charge": 100}'""",
+        False: """echo '{"mains": "off", "charge": 90}'""",
+    },
+}
 
 
 @pytest.fixture(params=WORLDS)
@@ -88,6 +143,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world: World
     if request.param == "simulated":
         world = SimulatedWorld(tmp_path / "mains.yml")
+    elif request.param in SCRIPTS:
+        world = CommandWorld(tmp_path, SCRIPTS[request.param])
+    elif request.param.startswith("witnessed"):
+        world = WitnessedWorld(tmp_path, 1 if "any" in request.param else None)
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"
