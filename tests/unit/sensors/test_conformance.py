@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from powmonman.config.schema import Gpio, Program, Simulated
+from powmonman.config.schema import Gpio, Ping, Program, Simulated
 from powmonman.sensors.command import CommandSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.ping import SETTLE, PingSensor
 from powmonman.sensors.simulated import SimulatedSensor
 from powmonman.sensors.witnessed import WitnessedSensor
 from powmonman.simulate import write
@@ -97,6 +98,28 @@ class CommandWorld:
         self.mains(on=self._on)
 
 
+class PingWorld:
+    """Two sentinels, both of which answered once, behind a cable."""
+
+    def __init__(self, sentinels: Any, clock: Any) -> None:
+        settings = Ping(hosts=sentinels.hosts, timeout=0.1, poll=0.25)
+        self.sensor: Sensor = PingSensor(settings, clock)
+        self._sentinels, self._clock = sentinels, clock
+        asyncio.run(self.sensor.read())
+
+    def mains(self, *, on: bool) -> None:
+        for host in self._sentinels.hosts:
+            self._sentinels.alive(host, alive=on)
+
+    def break_sensor(self) -> None:
+        self._sentinels.link(up=False)
+
+    def mend_sensor(self) -> None:
+        self._sentinels.link(up=True)
+        asyncio.run(self.sensor.read())
+        self._clock.now += SETTLE
+
+
 class WitnessedWorld:
     """Two files that are there or gone together."""
 
@@ -125,6 +148,7 @@ WORLDS = [
     "gpio, outside resistor",
     "command by exit code",
     "command by JSON",
+    "ping",
     "witnessed, all",
     "witnessed, any",
 ]
@@ -145,6 +169,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         world = SimulatedWorld(tmp_path / "mains.yml")
     elif request.param in SCRIPTS:
         world = CommandWorld(tmp_path, SCRIPTS[request.param])
+    elif request.param == "ping":
+        fixtures = (request.getfixturevalue(name) for name in ("sentinels", "clock"))
+        world = PingWorld(*fixtures)
     elif request.param.startswith("witnessed"):
         world = WitnessedWorld(tmp_path, 1 if "any" in request.param else None)
     else:
