@@ -138,12 +138,12 @@ class PingSensor:
             if not before.up:
                 return _Outcome(sentinel, fault=f"the link of {before.interface} is down")
             way = await self._knock(sentinel, to)
-            after = self._look_at_link(to)
+            after = before if way is not None else self._look_at_link(to)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             return _Outcome(sentinel, fault=f"{sentinel.host} can't be reached from here: {why}")
         if way is not None:
-            sentinel.way, sentinel.heard_at, sentinel.heard_by = way, self._clock(), after
+            sentinel.way, sentinel.heard_at, sentinel.heard_by = way, self._clock(), before
             return _Outcome(sentinel, answered=True)
         return _Outcome(sentinel, fault=self._discount(sentinel, before, after))
 
@@ -217,9 +217,10 @@ async def _first(tasks: dict[asyncio.Task[bool], int], until: float) -> int | No
         done, pending = await asyncio.wait(
             pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
         )
-        for task in done:
-            if not task.exception() and task.result():
-                return tasks[task]
+        # In their order: of several answers at once the first way's is taken.
+        for task, way in tasks.items():
+            if task in done and not task.exception() and task.result():
+                return way
     return None
 
 
