@@ -3,14 +3,14 @@
 The program is run anew at each poll, without a shell, in a process group of its own that is killed
 with all that is in it when the program has ended or its time is over.
 
-| standard output      | exit code                     | reading                   |
-|----------------------|-------------------------------|---------------------------|
-| nothing              | 0                             | on mains                  |
-| nothing              | 1, and nothing on stderr      | off                       |
-| nothing              | 1, and a complaint on stderr  | unknown, with the complaint |
-| a JSON object        | 0                             | as it says                |
-| anything else        | any                           | unknown                   |
-| any, too much        | none: it was killed           | unknown                   |
+| standard output | exit code                    | reading                     |
+|-----------------|------------------------------|-----------------------------|
+| nothing         | 0                            | on mains                    |
+| nothing         | 1, and nothing on stderr     | off                         |
+| nothing         | 1, and a complaint on stderr | unknown, with the complaint |
+| a JSON object   | 0                            | as it says                  |
+| anything else   | any                          | unknown                     |
+| too much        | none: it was killed          | unknown                     |
 
 The complaint matters because 1 is also how programs fail: a Python program that raises, `cat` of a
 file that is not there. They say so on stderr, and a program that failed must not be an outage.
