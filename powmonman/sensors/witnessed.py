@@ -74,8 +74,9 @@ class WitnessedSensor:
 
     @cached_property
     def _names(self) -> list[str]:
-        """A short name for each: what its description begins with."""
-        names = [sensor.describe().partition(": ")[0] for sensor in self._sensors]
+        """A short name for each: what its description begins with, such as GPIO17 or ping."""
+        heads = [sensor.describe().partition(": ")[0] for sensor in self._sensors]
+        names = [head.partition(" (")[0] for head in heads]
         return [
             name if names.count(name) == 1 else f"{name} #{names[:at].count(name) + 1}"
             for at, name in enumerate(names)

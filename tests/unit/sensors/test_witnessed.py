@@ -152,6 +152,13 @@ def test_two_of_a_kind_are_told_apart() -> None:
     assert read(WitnessedSensor(members)).reason == "simulated #1: x · simulated #2: y"
 
 
+def test_a_name_is_short() -> None:
+    gpio = Written(unknown("x"), name="GPIO17 (physical pin 11, ground on 9 or 14)")
+    assert read(WitnessedSensor([gpio, Written(OFF, name="ping")])).reason == (
+        "ping says off, 2 must · GPIO17: x"
+    )
+
+
 def test_the_configuration_makes_one(tmp_path: Path) -> None:
     files = [tmp_path / "one.yml", tmp_path / "two.yml"]
     for file in files:
