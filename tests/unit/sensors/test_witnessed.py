@@ -185,3 +185,39 @@ def test_the_description_says_how_many_must_agree() -> None:
 
 def test_a_sensor_without_witnesses_stands_alone() -> None:
     assert not isinstance(create(Ups(sensor="gpio", gpio=Gpio(pin=17))), WitnessedSensor)
+
+
+class Alerting(Written):
+    """Has news when it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(ON)
+        self.news = asyncio.Event()
+        self.left_alone = False
+
+    async def wait(self) -> None:
+        try:
+            await self.news.wait()
+        finally:
+            self.left_alone = True
+
+
+def test_news_of_one_sensor_are_news_of_all() -> None:
+    async def run() -> None:
+        quiet, loud = Alerting(), Alerting()
+        waiting = asyncio.ensure_future(WitnessedSensor([Written(ON), quiet, loud]).wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        loud.news.set()
+        await asyncio.wait_for(waiting, 5)
+        assert quiet.left_alone
+
+    asyncio.run(run())
+
+
+def test_sensors_without_news_are_waited_for_in_vain() -> None:
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(WitnessedSensor([Written(ON), Written(ON)]).wait(), 0.05)
+
+    asyncio.run(run())
