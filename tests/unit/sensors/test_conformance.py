@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from supplies import Tree
 
-from powmonman.config.schema import Battery, Gpio, Simulated
+from powmonman.config.schema import Battery, Gpio, Ping, Program, Simulated
 from powmonman.sensors.battery import BatterySensor
+from powmonman.sensors.command import CommandSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.ping import SETTLE, PingSensor
 from powmonman.sensors.simulated import SimulatedSensor
+from powmonman.sensors.witnessed import WitnessedSensor
 from powmonman.simulate import write
 
 if TYPE_CHECKING:
@@ -113,6 +116,69 @@ class PsutilWorld:
         self._monkeypatch.setitem(sys.modules, "psutil", self._psutil)
 
 
+class CommandWorld:
+    """A program that says what stands in a file, as its exit code or as JSON."""
+
+    def __init__(self, directory: Path, scripts: dict[bool, str]) -> None:
+        self._program, self._scripts = directory / "mains-on", scripts
+        self._on = True
+        command = (str(self._program),)
+        self.sensor: Sensor = CommandSensor(Program(command=command, poll=0.25, timeout=20))
+
+    def mains(self, *, on: bool) -> None:
+        self._on = on
+        write(self._program, f"#!/bin/sh\n{self._scripts[on]}\n")
+        self._program.chmod(0o755)
+
+    def break_sensor(self) -> None:
+        self._program.unlink()
+
+    def mend_sensor(self) -> None:
+        self.mains(on=self._on)
+
+
+class PingWorld:
+    """Two sentinels, both of which answered once, behind a cable."""
+
+    def __init__(self, sentinels: Any, clock: Any) -> None:
+        settings = Ping(hosts=sentinels.hosts, timeout=0.1, poll=0.25)
+        self.sensor: Sensor = PingSensor(settings, clock)
+        self._sentinels, self._clock = sentinels, clock
+        asyncio.run(self.sensor.read())
+
+    def mains(self, *, on: bool) -> None:
+        for host in self._sentinels.hosts:
+            self._sentinels.alive(host, alive=on)
+
+    def break_sensor(self) -> None:
+        self._sentinels.link(up=False)
+
+    def mend_sensor(self) -> None:
+        self._sentinels.link(up=True)
+        asyncio.run(self.sensor.read())
+        self._clock.now += SETTLE
+
+
+class WitnessedWorld:
+    """Two files that are there or gone together."""
+
+    def __init__(self, directory: Path, quorum: int | None) -> None:
+        self._members = [SimulatedWorld(directory / name) for name in ("one.yml", "two.yml")]
+        self.sensor: Sensor = WitnessedSensor([each.sensor for each in self._members], quorum)
+
+    def mains(self, *, on: bool) -> None:
+        for member in self._members:
+            member.mains(on=on)
+
+    def break_sensor(self) -> None:
+        for member in self._members:
+            member.break_sensor()
+
+    def mend_sensor(self) -> None:
+        for member in self._members:
+            member.mend_sensor()
+
+
 WORLDS = [
     "simulated",
     "battery",
@@ -121,7 +187,20 @@ WORLDS = [
     "gpio by RPi.GPIO",
     "gpio, active low",
     "gpio, outside resistor",
+    "command by exit code",
+    "command by JSON",
+    "ping",
+    "witnessed, all",
+    "witnessed, any",
 ]
+
+SCRIPTS = {
+    "command by exit code": {True: "exit 0", False: "exit 1"},
+    "command by JSON": {
+        True: """echo '{"mains": "on", "charge": 100}'""",
+        False: """echo '{"mains": "off", "charge": 90}'""",
+    },
+}
 
 
 @pytest.fixture(params=WORLDS)
@@ -133,6 +212,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         world = BatteryWorld(tmp_path)
     elif request.param == "battery by psutil":
         world = PsutilWorld(request.getfixturevalue("monkeypatch"))
+    elif request.param in SCRIPTS:
+        world = CommandWorld(tmp_path, SCRIPTS[request.param])
+    elif request.param == "ping":
+        fixtures = (request.getfixturevalue(name) for name in ("sentinels", "clock"))
+        world = PingWorld(*fixtures)
+    elif request.param.startswith("witnessed"):
+        world = WitnessedWorld(tmp_path, 1 if "any" in request.param else None)
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"

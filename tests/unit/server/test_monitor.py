@@ -96,7 +96,7 @@ def test_a_sensor_that_hangs_is_unknown_after_its_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(Sensor, "patience", 0.05)
     assert watch(Sensor(ON, None, ON), 3)[1] == (
         PowerState.UNKNOWN,
-        "the sensor did not answer within 0 s",
+        "the sensor did not answer within 0.05 s",
     )
 
 
