@@ -48,14 +48,13 @@ SUPPLIES = """
 cd /srv/power_supply
 say() { echo "$2" > "$1.new"; mv "$1.new" "$1"; }
 """
-PLUG = SUPPLIES + "say BAT0/status '{status}'; say AC/online {online}"
+PLUG = SUPPLIES + 'say AC/online "$1"; say BAT0/status "$2"'
 DRAIN = (
     SUPPLIES
     + """
 full=$(cat BAT0/energy_full)
-while :; do
-    sleep 1
-    now=$(($(cat BAT0/energy_now) - full * {per_second} / 100))
+while sleep 1; do
+    now=$(($(cat BAT0/energy_now) - full * $1 / 100))
     [ $now -gt 0 ] || exit
     say BAT0/energy_now $now
     say BAT0/capacity $((now * 100 / full))
@@ -80,6 +79,12 @@ def meter(stage: Stage, word: str) -> None:
     write(stage, SERVER, "/srv/meter.json", json.dumps({"mains": word}))
 
 
+def adapter(stage: Stage, word: str) -> None:
+    """Pull the laptop's adapter, or put it back."""
+    says = {"on": ("1", "Charging"), "off": ("0", "Discharging")}
+    stage.fleet.run(GUARD, "sh", "-euc", PLUG, "sh", *says[word])
+
+
 def discharge() -> str:
     """Return what the UPS says from a full battery to an empty one."""
     return "".join(
@@ -97,7 +102,7 @@ def lose(stage: Stage) -> float:
     began = stage.at()
     ups(stage, discharge())
     meter(stage, "off")
-    stage.fleet.run(GUARD, "sh", "-c", PLUG.format(status="Discharging", online=0))
+    adapter(stage, "off")
     return began
 
 
@@ -138,7 +143,7 @@ def short_outage(stage: Stage) -> dict[str, Any]:
     )
     counted = stage.at()
     back = restore(stage, 100)
-    stage.fleet.run(GUARD, "sh", "-c", PLUG.format(status="Charging", online=1))
+    adapter(stage, "on")
     stage.all_in("idle")
     return {
         "lost": lost,
@@ -160,9 +165,7 @@ def real_outage(stage: Stage) -> dict[str, Any]:
     """Lose the mains for good, and note what the UPS said when each host was found off."""
     start = laptop_charge(stage)
     lost = lose(stage)
-    stage.fleet.run(
-        GUARD, "systemd-run", "--quiet", "sh", "-c", DRAIN.format(per_second=PER_SECOND)
-    )
+    stage.fleet.run(GUARD, "systemd-run", "--quiet", "sh", "-euc", DRAIN, "sh", str(PER_SECOND))
     off: dict[str, float] = {}
     said: list[list[Any]] = []
 
@@ -193,7 +196,7 @@ def recovery(stage: Stage) -> dict[str, Any]:
     back = restore(stage, LOW)
     # Its adapter first: it is off, and so are its files.
     stage.fleet.boot(GUARD)
-    stage.fleet.run(GUARD, "sh", "-c", PLUG.format(status="Charging", online=1))
+    adapter(stage, "on")
     charge = laptop_charge(stage)
     stage.switch_on()
     stage.all_in("idle", limit=3 * PATIENCE)
