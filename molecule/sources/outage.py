@@ -43,6 +43,7 @@ battery.runtime: {runtime}
 input.voltage: 0.0
 TIMER 1
 """
+FULL = ON_BATTERY.format(status="OB DISCHRG", charge=100, runtime=1800)
 # A reader must not find a file empty, which the kernel's never are.
 SUPPLIES = """
 cd /srv/power_supply
@@ -97,10 +98,10 @@ def discharge() -> str:
     )
 
 
-def lose(stage: Stage) -> float:
-    """Take the mains from both; return when it began."""
+def lose(stage: Stage, said: str) -> float:
+    """Take the mains from both, the rack's UPS saying this; return when it began."""
     began = stage.at()
-    ups(stage, discharge())
+    ups(stage, said)
     meter(stage, "off")
     adapter(stage, "off")
     return began
@@ -120,7 +121,7 @@ def phases(stage: Stage) -> dict[str, str]:
 
 def alone(stage: Stage) -> dict[str, Any]:
     """Let the UPS test its battery, which the meter knows nothing of."""
-    ups(stage, ON_BATTERY.format(status="OB DISCHRG", charge=100, runtime=1800))
+    ups(stage, FULL)
     seen: set[str] = set()
     end = time.monotonic() + QUIET
     while time.monotonic() < end:
@@ -132,7 +133,7 @@ def alone(stage: Stage) -> dict[str, Any]:
 
 def short_outage(stage: Stage) -> dict[str, Any]:
     """Lose the mains until everybody counts who hangs on them alone, and put them back."""
-    lost = lose(stage)
+    lost = lose(stage, FULL)
     counting = stage.until(
         "every client but the dual-fed one counts",
         lambda: phases(stage),
@@ -164,7 +165,7 @@ def laptop_charge(stage: Stage) -> float:
 def real_outage(stage: Stage) -> dict[str, Any]:
     """Lose the mains for good, and note what the UPS said when each host was found off."""
     start = laptop_charge(stage)
-    lost = lose(stage)
+    lost = lose(stage, discharge())
     stage.fleet.run(GUARD, "systemd-run", "--quiet", "sh", "-euc", DRAIN, "sh", str(PER_SECOND))
     off: dict[str, float] = {}
     said: list[list[Any]] = []
