@@ -125,6 +125,7 @@ class _Covered:
         if not isinstance(tree, MappingNode):
             self._cover(tree)
             return
+        self._cover_tag(tree)
         for name, value in tree.value:
             self._name(name)
             if name.value == "targets" and isinstance(value, MappingNode):
@@ -134,6 +135,7 @@ class _Covered:
 
     def _targets(self, targets: MappingNode) -> None:
         entries = []
+        self._cover_tag(targets)
         for name, value in targets.value:
             self._name(name)
             if isinstance(value, ScalarNode) and kind(value) != "null":
@@ -150,11 +152,13 @@ class _Covered:
         if not isinstance(settings, MappingNode):
             self._cover(settings)
             return
+        self._cover_tag(settings)
         for name, value in settings.value:
             self._name(name)
             if name.value == "url" and isinstance(value, ScalarNode):
                 self.urls.setdefault(target, self._before.get(id(value), str(value.value)))
             if name.value == "events" and isinstance(value, SequenceNode):
+                self._cover_tag(value)
                 for event in value.value:
                     if not (isinstance(event, ScalarNode) and _WORD.fullmatch(event.value)):
                         self._cover(event)
@@ -163,6 +167,7 @@ class _Covered:
 
     def _name(self, node: Node) -> None:
         """Cover a key that is none: an address in its place."""
+        self._cover_tag(node)
         try:
             if isinstance(node, ScalarNode):
                 forms.NAME.canonical(node.value)
@@ -171,10 +176,15 @@ class _Covered:
             pass
         self._cover(node)
 
+    def _cover_tag(self, node: Node) -> None:
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            node.tag = f"!{HIDDEN}"
+
     def _cover(self, node: Node | None) -> None:
         if node is None or id(node) in self._seen:
             return
         self._seen.add(id(node))
+        self._cover_tag(node)
         if isinstance(node, ScalarNode):
             if kind(node) != "null":
                 self._before[id(node)] = node.value
