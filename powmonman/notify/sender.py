@@ -52,19 +52,21 @@ class _Notes(logging.Handler):
         self.warning = self.exception = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        # What comes first is the cause; what follows are often the pains of giving up.
         text = record.getMessage()
-        if record.exc_info and (error := record.exc_info[1]) is not None:
-            while error.__context__ is not None:
-                error = error.__context__
-            self.exception = str(error)
+        if record.exc_info and record.exc_info[1] is not None:
+            self.exception = self.exception or str(record.exc_info[1])
         if record.levelno >= logging.WARNING:
-            self.warning = text
+            self.warning = self.warning or text
         elif "xception:" in text:
             # From version 1.3 on the cause is told to developers only.
-            self.exception = text.partition("xception:")[2].strip()
+            self.exception = self.exception or text.partition("xception:")[2].strip()
 
     def reason(self) -> str:
-        told = [part.rstrip(".") for part in (self.warning, self.exception) if part]
+        cause = (
+            "" if self.exception in self.warning or "Reason:" in self.warning else self.exception
+        )
+        told = [part.rstrip(".") for part in (self.warning, cause) if part]
         return ": ".join(told) or "Apprise gives no reason"
 
 
@@ -87,20 +89,11 @@ class Sender:
         logger = logging.getLogger("apprise")
         logger.handlers, logger.propagate = [self._notes], False
         logger.setLevel(logging.DEBUG)
-        asset = apprise.AppriseAsset(app_id="PowMonMan", app_desc="PowMonMan", async_mode=False)
-        try:
-            service: Any = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
-        except Exception as error:  # noqa: BLE001 - each service has errors of its own
-            raise SenderError(self._safe(f"Apprise can't use the address: {error}")) from None
-        if service is None or not hasattr(service, "notify"):
-            raise SenderError(
-                "Apprise doesn't know this kind of address: check what stands before '://', and "
-                "whether this version of Apprise has it"
-            )
-        if getattr(service, "verify_certificate", True):
+        self._asset = apprise.AppriseAsset(
+            app_id="PowMonMan", app_desc="PowMonMan", async_mode=False
+        )
+        if getattr(self._service(), "verify_certificate", True):
             _check_certificates()
-        self._apprise = apprise.Apprise(asset=asset)
-        self._apprise.add(service)
 
     def send(self, text: Text) -> str:
         """Send; returns why it was not sent, empty if it was."""
@@ -108,7 +101,10 @@ class Sender:
 
         self._notes.warning = self._notes.exception = ""
         try:
-            sent = self._apprise.notify(
+            # A new one each time: one that has just sent pauses first, for longer than our timeout.
+            way = apprise.Apprise(asset=self._asset)
+            way.add(self._service())
+            sent = way.notify(
                 title=text.title,
                 body=text.body or text.title,
                 notify_type=getattr(apprise.NotifyType, text.type.upper()),
@@ -117,6 +113,22 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - each service has errors of its own
             return self._safe(f"{type(error).__name__}: {error}")
         return "" if sent else self._safe(self._notes.reason())
+
+    def _service(self) -> Any:
+        import apprise
+
+        try:
+            service: Any = apprise.Apprise.instantiate(
+                self._url, asset=self._asset, suppress_exceptions=False
+            )
+        except Exception as error:  # noqa: BLE001 - each service has errors of its own
+            raise SenderError(self._safe(f"Apprise can't use the address: {error}")) from None
+        if service is None or not hasattr(service, "notify"):
+            raise SenderError(
+                "Apprise can't use the address: check its kind, before '://', and its form, in "
+                "Apprise's documentation"
+            )
+        return service
 
     def _safe(self, text: str) -> str:
         return redacted(text, self._url)

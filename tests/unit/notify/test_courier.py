@@ -21,7 +21,7 @@ from powmonman.notify.courier import Courier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from conftest import Settings
+    from postoffice import Settings
 
 PATIENCE = 30.0
 # Does what the file named like its target says, and writes down what it was given.
