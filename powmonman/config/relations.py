@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from powmonman.config import schema
-from powmonman.config.scalars import shown
+from powmonman.config.scalars import listed, shown
+from powmonman.config.suggest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -209,6 +210,15 @@ def _client(client: schema.ClientConfig) -> Iterator[Problem]:
         )
 
 
+def _notify(notify: schema.Notify) -> Iterator[Problem]:
+    known = [part.name for part in fields(schema.Events)]
+    for event in notify.templates:
+        if event not in known:
+            close = nearest(event, known)
+            remark = f"did you mean {listed(close)}?" if close else f"there are {listed(known)}"
+            yield Problem((("templates", event),), f"no such event ({remark})")
+
+
 _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Gpio: _gpio,
     schema.Source: _source,
@@ -216,4 +226,5 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.ServerConfig: _server,
     schema.Command: _command,
     schema.ClientConfig: _client,
+    schema.Notify: _notify,
 }

@@ -84,6 +84,7 @@ class Courier:
         self._news = asyncio.Event()
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._closing = False
         if len(self.spool):
             log.info("%d notifications wait from before", len(self.spool))
             self._news.set()
@@ -129,6 +130,7 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver until cancelled; what is left then waits on disk for the next process."""
+        self._closing = False
         try:
             while True:
                 await self._news.wait()
@@ -139,11 +141,19 @@ class Courier:
                 await self._assign()
                 self._start_lanes()
         finally:
-            tasks = [lane.task for lane in self._lanes.values() if lane.task]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await aside(partial(self.spool.settle, CLOSING))
+            await self._close()
+
+    async def _close(self) -> None:
+        """End soon. What is just being sent is let finish, else it would be sent again."""
+        self._closing = True
+        sending = [lane.task for lane in self._lanes.values() if lane.task and lane.errand]
+        if sending:
+            await asyncio.wait(sending, timeout=CLOSING)
+        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await aside(partial(self.spool.settle, CLOSING))
 
     def _is_closed(self, message: Message, now: float) -> bool:
         """Whether the message takes no more events, and so can be sent."""
@@ -185,14 +195,18 @@ class Courier:
             if lane.task is None or lane.task.done():
                 lane.task = asyncio.create_task(self._drive(lane))
 
+    @property
+    def _may_send(self) -> bool:
+        return self._config.enabled and not self._closing
+
     async def _drive(self, lane: Lane) -> None:
         """Send what waits for one target until nothing does."""
-        while self._config.enabled and self.spool.waiting(lane.target):
+        while self._may_send and self.spool.waiting(lane.target):
             if lane.pause:
                 await self._wait(lane.pause)
             async with self._slots:
                 # What gave way meanwhile isn't sent, what came is.
-                if messages := self.spool.waiting(lane.target)[:BATCH]:
+                if self._may_send and (messages := self.spool.waiting(lane.target)[:BATCH]):
                     await self._go(lane, messages)
 
     async def _go(self, lane: Lane, messages: list[Message]) -> None:

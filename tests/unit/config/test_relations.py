@@ -52,6 +52,11 @@ if TYPE_CHECKING:
             "write pull: up",
             id="a pull that hides a cut wire",
         ),
+        pytest.param(
+            "notify: {templates: {on_batery: {title: x}}}\n",
+            "1:22: notify.templates.on_batery: no such event (did you mean 'on_battery'?)",
+            id="words for an event that there is not",
+        ),
     ],
 )
 def test_a_server_file_that_contradicts_itself(

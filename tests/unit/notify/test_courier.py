@@ -45,6 +45,9 @@ for sending in job["sendings"]:
     }
     with open(here / "log", "a") as log:
         log.write(json.dumps(entry) + "\\n")
+    if does == "slow":
+        time.sleep(1)
+        does = "ok"
     if does == "hang":
         time.sleep(600)
     if does == "crash":
@@ -300,6 +303,17 @@ def test_it_ends_quickly_whatever_hangs(stand: Stand) -> None:
             await until("it hangs", lambda: stand.log)
             began = time.monotonic()
         assert time.monotonic() - began < 5
+
+    asyncio.run(story())
+
+
+def test_what_is_just_being_sent_is_let_finish_and_not_sent_again(stand: Stand) -> None:
+    async def story() -> None:
+        stand.does(mail="slow")
+        async with running(stand.courier(coalesce=0)) as courier:
+            courier.tell(down("a"))
+            await until("it is being sent", lambda: stand.log)
+        assert 0 == len(stand.courier().spool)
 
     asyncio.run(story())
 
