@@ -392,7 +392,8 @@ class Notify:
     enabled: bool = key(False, "Send notifications. Needs the extra `notify` on the server.")
     targets: str = key(
         "/etc/powmonman/notify.yml",
-        "YAML file with `targets:`, Apprise URLs by name. They hold passwords: mode 0640, root's.",
+        "YAML file with `targets:`, Apprise URLs by name. They hold passwords: root's, and for the "
+        "group powmonman alone (0640). It is read anew for each delivery.",
         form=forms.PATH,
     )
     events: Events = key(Events, "Which events are told.")
@@ -418,18 +419,25 @@ class Notify:
         2.0, "Events within this time make one message.", unit="s", minimum=0, maximum=300
     )
     timeout: float = key(
-        30.0, "Time that the delivery of one message has.", unit="s", minimum=1, maximum=300
+        30.0,
+        "Time that the delivery of one message has, the start of its process included.",
+        unit="s",
+        minimum=5,
+        maximum=300,
     )
     late_after: float = key(
         60.0, "Age from which a message is marked late.", unit="s", minimum=1, maximum=86400
     )
     keep: int = key(
         200,
-        "Messages that wait for delivery at most; the oldest give way.",
+        "Messages that wait for delivery at most; the oldest give way, and the next one sent says "
+        "how many.",
         minimum=1,
-        maximum=10000,
+        maximum=2000,
     )
-    templates: dict[str, Template] = key(dict, "Own words, by event.", form=forms.EVENT)
+    templates: dict[str, Template] = key(
+        dict, "Own words, by event (docs/notifications.md).", form=forms.EVENT
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import yaml
 from powmonman import cli
 from powmonman.config.loader import ConfigError, parse
 from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.notify import targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,8 +271,14 @@ def names(kind: type[ServerConfig | ClientConfig]) -> set[str]:
 
 
 @each_page
-def test_every_configuration_file_loads(page: Path) -> None:
+def test_every_configuration_file_loads(page: Path, tmp_path: Path) -> None:
     for document in documents(page):
+        if set(document) == {"targets"}:
+            file = tmp_path / "notify.yml"
+            file.touch(0o600)
+            file.write_text(yaml.safe_dump(document))
+            assert targets.load(file)
+            continue
         if any(key.startswith("powmonman_") for key in document):
             continue
         kinds = [kind for kind in (ServerConfig, ClientConfig) if set(document) <= names(kind)]
