@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from powmonman.config.scalars import bounds, shown
-from powmonman.config.schema import ClientConfig, ServerConfig, described
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig, described
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
@@ -24,7 +24,9 @@ INTRODUCTION = """\
 # Configuration
 
 The server reads `/etc/powmonman/server.yml`, every client `/etc/powmonman/client.yml`. The roles
-write both; by hand they work the same. Every key has a default, so a file holds only what differs.
+write both; by hand they work the same. A single machine that guards itself has one file for both
+parts, `/etc/powmonman/guard.yml` ([laptop.md](laptop.md)). Every key has a default, so a file holds
+only what differs.
 
 ```sh
 powmonman check-config /etc/powmonman/client.yml   # every fault, or "ok"
@@ -78,6 +80,17 @@ shutdown:
   via: unit
 """
 
+GUARD_EXAMPLE = """\
+policy:
+  charge_drop: 0.5            # half of the charge at the outage's start
+  after: 7200                 # and never longer than two hours
+shutdown:
+  commands:
+    - command: [systemctl, stop, postgresql]
+      timeout: 120
+user: powmonman
+"""
+
 
 def page() -> str:
     """Return the whole page."""
@@ -91,6 +104,10 @@ def page() -> str:
             "An example; every other key has its default.\n",
             f"```yaml\n{CLIENT_EXAMPLE}```\n",
             *_section(ClientConfig, ClientConfig(), "", "client.yml"),
+            "## guard.yml\n",
+            "An example; every other key has its default.\n",
+            f"```yaml\n{GUARD_EXAMPLE}```\n",
+            *_section(GuardConfig, GuardConfig(), "", "guard.yml", _told_above()),
         ]
     )
 
@@ -113,17 +130,23 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _section(cls: type, default: Any, path: str, title: str) -> list[str]:
-    """Describe a section's keys in a table, and below it the sections in it."""
+def _section(
+    cls: type, default: Any, path: str, title: str, above: dict[str, str] | None = None
+) -> list[str]:
+    """Describe a section's keys in a table, and below it the sections in it.
+
+    Those that are `above` already, with the same defaults, are only named.
+    """
     hints = get_type_hints(cls)
     rows, below = [], []
     for part in fields(cls):
         value = getattr(default, part.name)
         own = f"{path}.{part.name}" if path else part.name
-        rows.append(_row(own, hints[part.name], part, value))
         inner, where, example = _inner(hints[part.name], own, value)
-        if inner is not None:
-            below += _section(inner, example, where, f"`{where}`")
+        known = (above or {}).get(repr(example), "")
+        rows.append(_row(own, hints[part.name], part, value, known))
+        if inner is not None and not known:
+            below += _section(inner, example, where, f"`{where}`", above)
     head = [f"### {title if path else 'Keys of ' + title}\n", f"{_doc(cls)}\n"]
     table = ["| key | type | default | allowed | meaning |", "|---|---|---|---|---|", *rows, ""]
     return [*head, "\n".join(table), *below]
@@ -142,7 +165,24 @@ def _inner(hint: Any, path: str, value: Any) -> tuple[Any, str, Any]:
     return None, "", None
 
 
-def _row(path: str, hint: Any, part: Field[Any], value: Any) -> str:
+def _told_above() -> dict[str, str]:
+    """Return where each section of server.yml and client.yml stands, by its class and defaults."""
+    found: dict[str, str] = {}
+
+    def note(cls: type, default: Any, path: str) -> None:
+        for name, hint in get_type_hints(cls).items():
+            own = f"{path}.{name}" if path else name
+            inner, where, example = _inner(hint, own, getattr(default, name))
+            if inner is not None:
+                found.setdefault(repr(example), where)
+                note(inner, example, where)
+
+    note(ServerConfig, ServerConfig(), "")
+    note(ClientConfig, ClientConfig(), "")
+    return found
+
+
+def _row(path: str, hint: Any, part: Field[Any], value: Any, known: str) -> str:
     key = described(part)
     allowed = bounds(key)
     if get_origin(hint) is Literal:
@@ -151,7 +191,11 @@ def _row(path: str, hint: Any, part: Field[Any], value: Any) -> str:
         allowed = f"names: {key.form.words}" if get_origin(hint) is dict else key.form.words
     if key.distinct:
         allowed += "; no duplicates"
-    cells = [f"`{path}`", _type(hint), _default(hint, value), allowed, key.doc]
+    default = _default(hint, value)
+    if known:
+        anchor = "".join(letter for letter in known.lower() if letter.isalnum() or letter == "_")
+        default = f"{'empty; ' if default == 'empty' else ''}as [`{known}`](#{anchor})"
+    cells = [f"`{path}`", _type(hint), default, allowed, key.doc]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
