@@ -91,7 +91,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "check-config", help="check configuration files", description="Check configuration files."
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    check.add_argument("--kind", choices=("server", "client", "guard"), help="what kind of file it is")
+    check.add_argument(
+        "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
+    )
     check.set_defaults(run=_check)
     for name, module, what in MODULES:
         one = commands.add_parser(name, help=what, description=what)

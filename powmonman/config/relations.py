@@ -245,6 +245,11 @@ def _guard(guard: schema.GuardConfig) -> Iterator[Problem]:
                     "it to 0, and policy.after to what the battery surely lasts",
                     warning=True,
                 )
+    if guard.user == "root":
+        yield Problem(
+            (("user",),),
+            "the server part is never run as root: name another user, or leave the key out",
+        )
     if guard.shutdown.via == "unit":
         yield Problem(
             (("shutdown", "via"),),

@@ -1,4 +1,4 @@
-"""Every key of `server.yml`, `client.yml` and `guard.yml`: type, default, bounds, and what it means.
+"""Every key of `server.yml`, `client.yml` and `guard.yml`: type, default, bounds, its meaning.
 
 The loader, the error messages and the generated reference all read these classes, so a key is
 described here and nowhere else. Durations are seconds. What keys say of each other stands in
@@ -613,7 +613,8 @@ class GuardConfig:
         lambda: HostPolicy(
             after=14400.0, charge_below=0.0, charge_drop=0.5, runtime_below=0.0, low_battery=True
         ),
-        "When this host shuts down. Half of the charge comes first on most batteries.",
+        "When this host shuts down. On most batteries half of the charge comes before `after`. "
+        "The fleet is this host alone, with the defaults of `policy` in server.yml.",
     )
     shutdown: Shutdown = key(Shutdown, "How this host shuts down. `via` is always `direct`.")
     dry_run: bool = key(False, "Do everything except run the commands.")
@@ -633,6 +634,6 @@ class GuardConfig:
         "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
     )
     log: Log = key(
-        Log, "Logging. `file` is the client's; the server part's is `server/server.log` in "
-        "`state_dir`."
+        Log,
+        "Logging. `file` is the client's; the server part's is `server/server.log` in `state_dir`.",
     )

@@ -97,7 +97,10 @@ def start(pid_file: Path, log: Path | None, arguments: Sequence[str], wait: floa
         name = f"powmonman-{secrets.token_hex(8)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(f"\0{name}")
-            child = _spawn(log, arguments, f"@{name}")
+            with (log or Path(os.devnull)).open("ab") as output:
+                child = spawn(
+                    arguments, f"@{name}", stdout=output, stderr=output, env=dict(os.environ)
+                )
             process = Process.observe(child.pid)
             if process:
                 write_json(pid_file, asdict(process), durable=False)
@@ -202,20 +205,31 @@ def _only_one(pid_file: Path) -> Iterator[None]:
         os.close(directory)
 
 
-def _spawn(log: Path | None, arguments: Sequence[str], notify: str) -> subprocess.Popen[bytes]:
+def command_line(arguments: Sequence[str]) -> tuple[list[str], Path]:
+    """Return what runs `powmonman ARGUMENTS` of this very program, and the directory for it."""
     home = Path(powmonman.__path__[0]).parent
-    in_one_file = home.is_file()
-    program = ["-I", str(home)] if in_one_file else ["-m", "powmonman"]
-    with (log or Path(os.devnull)).open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/" if in_one_file else home,
-            env={**os.environ, "NOTIFY_SOCKET": notify},
-            start_new_session=True,
-        )
+    if home.is_file():
+        return [sys.executable, "-I", str(home), *arguments], Path("/")
+    return [sys.executable, "-m", "powmonman", *arguments], home
+
+
+def spawn(
+    arguments: Sequence[str], notify: str, *, env: dict[str, str], **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start `powmonman ARGUMENTS` in a session of its own; `notify` is where it says READY=1.
+
+    Raises:
+        OSError: It can't be started.
+    """
+    command, directory = command_line(arguments)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        cwd=directory,
+        env={**env, "NOTIFY_SOCKET": notify},
+        start_new_session=True,
+        **options,
+    )
 
 
 def _is_ready(ready: socket.socket, child: subprocess.Popen[bytes], wait: float) -> bool:
