@@ -17,13 +17,13 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.schema import Command, Shutdown
 from powmonman.core.records import to_json
+from powmonman.service.program import own_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,16 +105,6 @@ def handed_over(text: str) -> Shutdown:
 
 def _command(value: dict[str, Any]) -> Command:
     return Command(tuple(value["command"]), value["timeout"], value["on_failure"])
-
-
-def own_program() -> list[str]:
-    """Return the command line that runs this very program, module or single file."""
-    main = sys.modules["__main__"]
-    if spec := getattr(main, "__spec__", None):
-        if spec.name == "__main__":
-            return [sys.executable, sys.argv[0]]
-        return [sys.executable, "-m", spec.name.removesuffix(".__main__")]
-    return [sys.executable, "-m", "powmonman"]
 
 
 def rehearse(commands: Shutdown) -> None:

@@ -94,20 +94,22 @@ user: powmonman
 
 def page() -> str:
     """Return the whole page."""
+    server: dict[str, str] = {}
+    client: dict[str, str] = {}
     return INTRODUCTION + "\n".join(
         [
             "## server.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{SERVER_EXAMPLE}```\n",
-            *_section(ServerConfig, ServerConfig(), "", "server.yml"),
+            *_section(ServerConfig, ServerConfig(), "", "server.yml", server),
             "## client.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{CLIENT_EXAMPLE}```\n",
-            *_section(ClientConfig, ClientConfig(), "", "client.yml"),
+            *_section(ClientConfig, ClientConfig(), "", "client.yml", client),
             "## guard.yml\n",
-            "An example; every other key has its default.\n",
+            "An example; every other key has its default. What is as above is only named.\n",
             f"```yaml\n{GUARD_EXAMPLE}```\n",
-            *_section(GuardConfig, GuardConfig(), "", "guard.yml", _told_above()),
+            *_section(GuardConfig, GuardConfig(), "", "guard.yml", client | server),
         ]
     )
 
@@ -130,12 +132,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _section(
-    cls: type, default: Any, path: str, title: str, above: dict[str, str] | None = None
-) -> list[str]:
+def _section(cls: type, default: Any, path: str, title: str, told: dict[str, str]) -> list[str]:
     """Describe a section's keys in a table, and below it the sections in it.
 
-    Those that are `above` already, with the same defaults, are only named.
+    `told` says where the page describes a section with these defaults already.
     """
     hints = get_type_hints(cls)
     rows, below = [], []
@@ -143,10 +143,10 @@ def _section(
         value = getattr(default, part.name)
         own = f"{path}.{part.name}" if path else part.name
         inner, where, example = _inner(hints[part.name], own, value)
-        known = (above or {}).get(repr(example), "")
-        rows.append(_row(own, hints[part.name], part, value, known))
-        if inner is not None and not known:
-            below += _section(inner, example, where, f"`{where}`", above)
+        rows.append(_row(own, hints[part.name], part, value, told.get(repr(example), "")))
+        if inner is not None and repr(example) not in told:
+            told[repr(example)] = where
+            below += _section(inner, example, where, f"`{where}`", told)
     head = [f"### {title if path else 'Keys of ' + title}\n", f"{_doc(cls)}\n"]
     table = ["| key | type | default | allowed | meaning |", "|---|---|---|---|---|", *rows, ""]
     return [*head, "\n".join(table), *below]
@@ -165,24 +165,7 @@ def _inner(hint: Any, path: str, value: Any) -> tuple[Any, str, Any]:
     return None, "", None
 
 
-def _told_above() -> dict[str, str]:
-    """Return where each section of server.yml and client.yml stands, by its class and defaults."""
-    found: dict[str, str] = {}
-
-    def note(cls: type, default: Any, path: str) -> None:
-        for name, hint in get_type_hints(cls).items():
-            own = f"{path}.{name}" if path else name
-            inner, where, example = _inner(hint, own, getattr(default, name))
-            if inner is not None:
-                found.setdefault(repr(example), where)
-                note(inner, example, where)
-
-    note(ServerConfig, ServerConfig(), "")
-    note(ClientConfig, ClientConfig(), "")
-    return found
-
-
-def _row(path: str, hint: Any, part: Field[Any], value: Any, known: str) -> str:
+def _row(path: str, hint: Any, part: Field[Any], value: Any, like: str) -> str:
     key = described(part)
     allowed = bounds(key)
     if get_origin(hint) is Literal:
@@ -191,10 +174,7 @@ def _row(path: str, hint: Any, part: Field[Any], value: Any, known: str) -> str:
         allowed = f"names: {key.form.words}" if get_origin(hint) is dict else key.form.words
     if key.distinct:
         allowed += "; no duplicates"
-    default = _default(hint, value)
-    if known:
-        anchor = "".join(letter for letter in known.lower() if letter.isalnum() or letter == "_")
-        default = f"{'empty; ' if default == 'empty' else ''}as [`{known}`](#{anchor})"
+    default = f"as `{like}`" if like else _default(hint, value)
     cells = [f"`{path}`", _type(hint), default, allowed, key.doc]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

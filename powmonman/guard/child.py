@@ -17,7 +17,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.service.process import Process, spawn
+from powmonman.service.process import Process
+from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,15 @@ class Child:
             ear.setblocking(False)
             ear.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             ear.bind(f"\0{address}")
-            process = spawn(
-                self._arguments, f"@{address}", env=self._environment(), **self._options()
+            process = subprocess.Popen(
+                [*own_program(), *self._arguments],
+                stdin=subprocess.DEVNULL,
+                cwd=home(),
+                env=self._environment() | {"NOTIFY_SOCKET": f"@{address}"},
+                # Ctrl-C is the guard's to pass on.
+                start_new_session=True,
+                umask=0o077,
+                **self._identity(),
             )
             undo.callback(process.kill)
             self.ending = os.pidfd_open(process.pid)
@@ -80,12 +88,10 @@ class Child:
         kept = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
         return kept | ({"HOME": self._account.home} if self._account else {})
 
-    def _options(self) -> dict[str, Any]:
-        if self._account is None:
-            return {"umask": 0o077}
-        account = self._account
-        who = {"user": account.user, "group": account.group, "extra_groups": account.groups}
-        return {"umask": 0o077, **who}
+    def _identity(self) -> dict[str, Any]:
+        if (account := self._account) is None:
+            return {}
+        return {"user": account.user, "group": account.group, "extra_groups": account.groups}
 
     def listen(self) -> bool:
         """Take in what it has said; return whether that was anything."""

@@ -21,7 +21,7 @@ from powmonman.client.shutdown import check_trusted
 from powmonman.config.loader import parse
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.guard import derive
-from powmonman.service.process import command_line
+from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
     from powmonman.guard.derive import Places
@@ -99,11 +99,10 @@ def name_and_keys(places: Places) -> str:
         name = derive.host_name(socket.gethostname())
         issue = ("ca", "issue", "--dir", str(places.authority), "--server", "--client", name)
         # A process of its own: what signs is large, and never needed again.
-        command, directory = command_line(issue)
         try:
             made = subprocess.run(
-                command,
-                cwd=directory,
+                [*own_program(), *issue],
+                cwd=home(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

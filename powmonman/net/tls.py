@@ -50,11 +50,13 @@ class Peer:
         fingerprint: SHA-256 of the certificate, 64 lower-case hex digits.
         expired: The certificate or its CA is expired or not yet valid by this host's clock, which
             may itself be wrong: worth a warning, never a refusal.
+        ends: When the first of them ends, in seconds of the wall clock; to be shown, no more.
     """
 
     name: str
     fingerprint: str
     expired: bool
+    ends: float = 0.0
 
 
 def server_context(identity: Path) -> ssl.SSLContext:
@@ -272,6 +274,7 @@ class TlsPipe:
             name=names[0] if self._tls.server_side else SERVER_NAME,
             fingerprint=hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").hexdigest(),
             expired=any(_out_of_date(entry, time.time()) for entry in (certificate, *signers)),
+            ends=min(_end(entry) for entry in (certificate, *signers)),
         )
 
     def _decrypt(self, plain: list[bytes]) -> None:
@@ -286,9 +289,27 @@ class TlsPipe:
 
 
 def _out_of_date(certificate: dict[str, Any], now: float) -> bool:
-    start = ssl.cert_time_to_seconds(certificate["notBefore"])
-    end = ssl.cert_time_to_seconds(certificate["notAfter"])
-    return not start <= now <= end
+    return not ssl.cert_time_to_seconds(certificate["notBefore"]) <= now <= _end(certificate)
+
+
+def _end(certificate: dict[str, Any]) -> float:
+    return ssl.cert_time_to_seconds(certificate["notAfter"])
+
+
+def end_of_own(identity: Path) -> float:
+    """Return when the server's certificate in `identity`, or its CA's, ends by the wall clock.
+
+    The ssl module reads no certificate but a peer's, so this asks as a client would.
+
+    Raises:
+        IdentityError: The file can't be used.
+        ssl.SSLError: No client would accept it.
+    """
+    server = TlsPipe(server_context(identity), server_side=True)
+    client = TlsPipe(client_context(identity), server_side=False)
+    server.receive(client.outgoing())
+    client.receive(server.outgoing())
+    return client.peer().ends
 
 
 def is_revoked(fingerprint: str, revoked: Iterable[str]) -> bool:

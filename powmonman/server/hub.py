@@ -158,7 +158,7 @@ class Hub:
         who = session.name or (session.peer.name if session.peer else "a stranger")
         log.log(level, "refused %s at %s: %s", who, session.where, reason)
 
-    def joined(self, session: Session, hello: Hello) -> None:
+    def joined(self, session: Session, peer: Peer, hello: Hello) -> None:
         """A client introduced itself: it is told the state at once."""
         self._strangers.pop(session, None)
         earlier = self._speakers.pop(session.name, None)
@@ -172,14 +172,13 @@ class Hub:
                 )
             earlier.abort()
         self._speakers[session.name] = session
-        expired = session.peer is not None and session.peer.expired
-        self.roster.arrived(session.name, session.where, hello, boottime(), expired=expired)
+        self.roster.arrived(peer, session.where, hello, boottime())
         log.info(
             "%s has joined from %s, version %s%s",
             session.name,
             session.where,
             hello.version,
-            ", its certificate looks expired (or a clock is wrong)" if expired else "",
+            ", its certificate looks expired (or a clock is wrong)" if peer.expired else "",
             extra={"host": session.name},
         )
         session.tell(self.shared())

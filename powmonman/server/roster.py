@@ -11,6 +11,8 @@ from powmonman.core.power import PowerState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from powmonman.net.tls import Peer
+
 
 # What a host says of its own policy in its hello.
 POLICY = (
@@ -32,6 +34,7 @@ class Host:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
         left: Seconds until its shutdown as it said at `left_at`.
+        certificate_ends: In seconds of the wall clock.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Host:
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
     expired: bool = False
+    certificate_ends: float | None = None
 
 
 class Roster:
@@ -61,11 +65,12 @@ class Roster:
             for name in sorted({n for n, h in self.hosts.items() if h.connected} | self.expected)
         }
 
-    def arrived(self, name: str, address: str, hello: Hello, now: float, *, expired: bool) -> None:
-        """`name` is connected and has introduced itself."""
-        host = self.hosts.setdefault(name, Host(name))
+    def arrived(self, peer: Peer, address: str, hello: Hello, now: float) -> None:
+        """A host is connected, as its certificate says, and has introduced itself."""
+        host = self.hosts.setdefault(peer.name, Host(peer.name))
         host.connected, host.since, host.address = True, now, address
-        host.hello, host.expired, host.told = hello, expired, ""
+        host.hello, host.told = hello, ""
+        host.expired, host.certificate_ends = peer.expired, peer.ends
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""

@@ -148,7 +148,7 @@ class Session(asyncio.Protocol):
             self.close()
         elif isinstance(message, Hello) and self.peer is not None:
             self.name, self._echo = self.peer.name, message.nonce
-            self._hub.joined(self, message)
+            self._hub.joined(self, self.peer, message)
         else:
             raise ProtocolError("the first message must be hello or query")
 

@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman.core.records import RecordError, from_json
 from powmonman.service.clock import boot_id
 from powmonman.service.files import read_json, write_json
+from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
     import argparse
@@ -97,10 +97,7 @@ def start(pid_file: Path, log: Path | None, arguments: Sequence[str], wait: floa
         name = f"powmonman-{secrets.token_hex(8)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(f"\0{name}")
-            with (log or Path(os.devnull)).open("ab") as output:
-                child = spawn(
-                    arguments, f"@{name}", stdout=output, stderr=output, env=dict(os.environ)
-                )
+            child = _spawn(log, arguments, f"@{name}")
             process = Process.observe(child.pid)
             if process:
                 write_json(pid_file, asdict(process), durable=False)
@@ -205,31 +202,17 @@ def _only_one(pid_file: Path) -> Iterator[None]:
         os.close(directory)
 
 
-def command_line(arguments: Sequence[str]) -> tuple[list[str], Path]:
-    """Return what runs `powmonman ARGUMENTS` of this very program, and the directory for it."""
-    home = Path(powmonman.__path__[0]).parent
-    if home.is_file():
-        return [sys.executable, "-I", str(home), *arguments], Path("/")
-    return [sys.executable, "-m", "powmonman", *arguments], home
-
-
-def spawn(
-    arguments: Sequence[str], notify: str, *, env: dict[str, str], **options: Any
-) -> subprocess.Popen[bytes]:
-    """Start `powmonman ARGUMENTS` in a session of its own; `notify` is where it says READY=1.
-
-    Raises:
-        OSError: It can't be started.
-    """
-    command, directory = command_line(arguments)
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        cwd=directory,
-        env={**env, "NOTIFY_SOCKET": notify},
-        start_new_session=True,
-        **options,
-    )
+def _spawn(log: Path | None, arguments: Sequence[str], notify: str) -> subprocess.Popen[bytes]:
+    with (log or Path(os.devnull)).open("ab") as output:
+        return subprocess.Popen(
+            [*own_program(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=home(),
+            env={**os.environ, "NOTIFY_SOCKET": notify},
+            start_new_session=True,
+        )
 
 
 def _is_ready(ready: socket.socket, child: subprocess.Popen[bytes], wait: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import os
 import re
@@ -93,12 +94,24 @@ def connected(server: ssl.SSLContext, client: ssl.SSLContext) -> Ends:
     return shake_hands(pipes(server, client))
 
 
+@pytest.mark.parametrize(("leaf", "ca"), [(2031, 9999), (9999, 2031)])
+def test_the_end_of_a_certificate_is_its_own_or_its_cas(
+    authority: Callable[..., Issue], leaf: int, ca: int
+) -> None:
+    issue = authority("aging", (1970, ca))
+    served = issue(SERVER_NAME, [SERVER], years=(1970, leaf))
+    ends = shake_hands(pipes(server_context(served), client_context(issue("nas"))))
+    new_year = dt.datetime(2031, 12, 31, tzinfo=dt.UTC).timestamp()
+    assert new_year == ends.client.peer().ends == tls.end_of_own(served)
+
+
 def test_both_ends_know_each_other_by_certificate(fleet: Issue) -> None:
     served, carried = fleet(SERVER_NAME, [SERVER]), fleet("nas_1.rack")
     ends = shake_hands(pipes(server_context(served), client_context(carried)))
     leaf = x509.load_pem_x509_certificates(carried.read_bytes())[0]
     expected = hashlib.sha256(leaf.public_bytes(Encoding.DER)).hexdigest()
-    assert tls.Peer("nas_1.rack", expected, expired=False) == ends.server.peer()
+    peer = ends.server.peer()
+    assert ("nas_1.rack", expected, False) == (peer.name, peer.fingerprint, peer.expired)
     assert ends.client.peer().name == SERVER_NAME
     assert ends.client.peer().expired is False
 

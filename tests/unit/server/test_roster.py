@@ -4,6 +4,7 @@ import pytest
 
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
+from powmonman.net.tls import Peer
 from powmonman.server.roster import Roster
 
 HELLO = Hello(nonce=1, version="1.0", boot_id="b", after=300.0, dry_run=True)
@@ -16,7 +17,7 @@ def roster() -> Roster:
 
 
 def arrive(roster: Roster, name: str, now: float) -> None:
-    roster.arrived(name, "192.0.2.9", HELLO, now, expired=False)
+    roster.arrived(Peer(name, "f" * 64, expired=False), "192.0.2.9", HELLO, now)
 
 
 def test_expected_hosts_are_there_before_they_ever_come(roster: Roster) -> None:
