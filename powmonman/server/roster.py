@@ -48,6 +48,12 @@ class Host:
     expired: bool = False
     certificate_ends: float | None = None
 
+    def time_left(self, now: float) -> float | None:
+        """Seconds until its shutdown, `now`; None where nothing is counted."""
+        if self.status.left is None:
+            return None
+        return max(0.0, self.status.left - (now - self.left_at))
+
 
 class Roster:
     """Every host that is expected or was ever connected, by name."""
@@ -89,7 +95,7 @@ class Roster:
 
 def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
     status, hello = host.status, host.hello
-    left = None if status.left is None else max(0.0, status.left - (now - host.left_at))
+    left = host.time_left(now)
     return {
         "name": host.name,
         "connected": host.connected,
