@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 def _faults(path: Path, facts: dict[str, Any]) -> Faults:
     try:
         if derive.is_guard(path):
-            config = load(path, GuardConfig)
+            client = derive.client(load(path, GuardConfig), derive.this_host())
             yield from _server(path, derive.server_of(path), facts, "powmonman-guard")
-            yield from _client(path, derive.client(config), facts, "powmonman-guard")
+            yield from _client(path, client, facts, "powmonman-guard")
         elif path.name.startswith("server"):
             yield from _server(path, load(path, ServerConfig), facts)
         else:

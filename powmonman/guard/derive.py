@@ -28,7 +28,6 @@ from powmonman.config.schema import (
 from powmonman.core.records import to_json
 
 ADDRESS = "127.0.0.1"
-UPS = "ups"
 LEASE = 15.0
 # The name that certificates give the server; a host can't have it.
 _TAKEN = "powmonman-server"
@@ -76,18 +75,21 @@ def places(config: GuardConfig) -> Places:
 
 def host_name(name: str) -> str:
     """Return `name` as certificates and the configuration can hold it."""
-    fitting = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".-")[:200]
+    fitting = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip("._-")[:63]
     return fitting if fitting and fitting != _TAKEN else "host"
 
 
 def server(config: GuardConfig, name: str, targets: str = "") -> ServerConfig:
-    """Return the server part of `config` on the host `name`; `targets` stands in for its own."""
+    """Return the server part of `config` on the host `name`; `targets` stands in for its own.
+
+    The UPS has the host's name: "Power lost: laptop" says in a message which machine it is.
+    """
     where = places(config)
     runtime, state = where.own("server")
     policy = _policy(config)
     return ServerConfig(
         # An Ups as server.yml makes one, whatever class it has here.
-        upses={UPS: Ups(**{part.name: getattr(config.ups, part.name) for part in fields(Ups)})},
+        upses={name: Ups(**{part.name: getattr(config.ups, part.name) for part in fields(Ups)})},
         policy=policy,
         clients=(name,),
         lease=min(LEASE, policy.after),
@@ -102,15 +104,15 @@ def server(config: GuardConfig, name: str, targets: str = "") -> ServerConfig:
     )
 
 
-def client(config: GuardConfig) -> ClientConfig:
-    """Return the client part of `config`."""
+def client(config: GuardConfig, name: str) -> ClientConfig:
+    """Return the client part of `config` on the host `name`."""
     where = places(config)
     runtime, state = where.own("client")
     return ClientConfig(
         servers=(f"{ADDRESS}:{config.port}",),
         port=config.port,
         discovery=Discovery(enabled=False),
-        upses=(UPS,),
+        upses=(name,),
         policy=config.policy,
         # It is root, or it may do what its user may; there is no other boundary.
         shutdown=replace(config.shutdown, via="direct"),
@@ -148,5 +150,10 @@ def server_of(path: Path) -> ServerConfig:
         ConfigError: The file can't be read or used.
     """
     if is_guard(path):
-        return server(load(path, GuardConfig), host_name(socket.gethostname()))
+        return server(load(path, GuardConfig), this_host())
     return load(path, ServerConfig)
+
+
+def this_host() -> str:
+    """Return this host's name, as certificates and the configuration can hold it."""
+    return host_name(socket.gethostname())

@@ -10,7 +10,6 @@ import contextlib
 import grp
 import os
 import pwd
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ def name_and_keys(places: Places) -> str:
         GuardError: They can't be made; the text says what is missing.
     """
     if not (known := _known(places)):
-        name = derive.host_name(socket.gethostname())
+        name = derive.this_host()
         issue = ("ca", "issue", "--dir", str(places.authority), "--server", "--client", name)
         # A process of its own: what signs is large, and never needed again.
         try:
@@ -136,7 +135,7 @@ def files(
     server = derive.server(config, name, str(places.targets) if targets is not None else "")
     texts = {
         "server": derive.as_text(server, source),
-        "client": derive.as_text(derive.client(config), source),
+        "client": derive.as_text(derive.client(config, name), source),
     }
     # What a process would refuse must not take the place of what it runs with.
     parse(texts["server"], ServerConfig, str(places.config("server")))

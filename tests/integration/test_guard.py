@@ -57,6 +57,12 @@ def counting(fleet: Fleet, guard: Daemon) -> float:
     return lost
 
 
+def charge_of(fleet: Fleet, guard: Daemon) -> object:
+    """Return the charge that the server part publishes."""
+    (ups,) = fleet.report(guard)["upses"].values()
+    return ups["charge"]
+
+
 def in_time(fleet: Fleet, lost: float, after: float = AFTER) -> None:
     """Wait for the end; it must be neither early nor late, and come once."""
     took = fleet.down("laptop") - lost
@@ -95,16 +101,16 @@ def test_only_the_client_is_root(fleet: Fleet) -> None:
 
 @together
 def test_half_of_the_charge_shuts_it_down_and_no_time(fleet: Fleet) -> None:
-    fleet_of_one = fleet.guard(policy={"min_observe": 1, "confirm": 0.3, "charge_drop": 0.5})
+    guard = fleet.guard(policy={"min_observe": 1, "confirm": 0.3, "charge_drop": 0.5})
     fleet.mains("on", charge=80)
-    guard = up(fleet_of_one)
+    up(guard)
     fleet.mains("off", charge=80)
     guard.says("WARNING on battery · outage")
     fleet.mains("off", charge=72)
-    wait_for("72 %", lambda: fleet.report(guard)["upses"]["ups"]["charge"] == 72)
+    wait_for("72 %", lambda: charge_of(fleet, guard) == 72)
     for charge in (63, 54, 45):
         fleet.mains("off", charge=charge)
-        wait_for("it", lambda c=charge: fleet.report(guard)["upses"]["ups"]["charge"] == c)
+        wait_for("it", lambda c=charge: charge_of(fleet, guard) == c)
     assert fleet.history == []
     fleet.mains("off", charge=39)
     fleet.down("laptop")

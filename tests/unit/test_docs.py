@@ -34,7 +34,7 @@ SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"(?<![\w/.-])powmonman_[a-z_]*[a-z]\b")
 # Groups of the inventory and roles, and the two other names of the program.
-NO_VARIABLES = {"powmonman_server", "powmonman_client"}
+NO_VARIABLES = {"powmonman_server", "powmonman_client", "powmonman_guard"}
 
 each_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
