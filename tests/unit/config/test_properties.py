@@ -67,7 +67,8 @@ def values(hint: Any, key: Key) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
-        unique = key.form.canonical if key.form and key.distinct else None
+        same = key.form.canonical if key.form else lambda value: value
+        unique = same if key.distinct else None
         items = values(get_args(hint)[0], key)
         return st.lists(items, max_size=4, unique_by=unique).map(tuple)
     if get_origin(hint) is dict:
