@@ -23,6 +23,7 @@ MODULES = (
     ("verify", "powmonman.verify", "check that this host would be protected"),
     ("plan", "powmonman.plan", "say what an outage now would do, when, and why"),
     ("shutdown-fleet", "powmonman.shutdown_fleet", "shut every host down now, whatever the power"),
+    ("guard", "powmonman.guard.command", "guard this one machine: server and client from one file"),
     ("notify-test", "powmonman.notify.trial", "send a test message to every target, now"),
     ("notify-deliver", "powmonman.notify.deliver", ""),
     ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
@@ -92,7 +93,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "check-config", help="check configuration files", description="Check configuration files."
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    check.add_argument("--kind", choices=("server", "client"), help="what kind of file it is")
+    check.add_argument(
+        "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
+    )
     check.set_defaults(run=_check)
     for name, module, what in MODULES:
         listed: dict[str, Any] = {"help": what} if what else {}

@@ -30,7 +30,9 @@ OK, FAILED = 0, 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman plan`."""
     parser.add_argument("hosts", nargs="*", metavar="HOST", help="hosts (all)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="server.yml or client.yml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="server.yml, client.yml or guard.yml"
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 

@@ -1,4 +1,4 @@
-"""Every key of `server.yml` and `client.yml`: type, default, bounds, and what it means.
+"""Every key of `server.yml`, `client.yml` and `guard.yml`: type, default, bounds, its meaning.
 
 The loader, the error messages and the generated reference all read these classes, so a key is
 described here and nowhere else. Durations are seconds. What keys say of each other stands in
@@ -618,3 +618,38 @@ class ClientConfig:
         "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
     )
     log: Log = key(Log, "Logging.")
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """`guard.yml`: a laptop, or any single machine, that guards itself."""
+
+    ups: Ups = key(lambda: Ups(sensor="battery"), "What carries this host when the mains fail.")
+    policy: HostPolicy = key(
+        lambda: HostPolicy(
+            after=14400.0, charge_below=0.0, charge_drop=0.5, runtime_below=0.0, low_battery=True
+        ),
+        "When this host shuts down. On most batteries half of the charge comes before `after`. "
+        "The fleet is this host alone, with the defaults of `policy` in server.yml.",
+    )
+    shutdown: Shutdown = key(Shutdown, "How this host shuts down. `via` is always `direct`.")
+    dry_run: bool = key(False, "Do everything except run the commands.")
+    warn_users: bool = key(True, "Write to the terminals of logged-in users (`wall`).")
+    notify: Notify = key(Notify, "Word of it to people.")
+    port: int = key(
+        PORT, "TCP port of the server part, on 127.0.0.1 only.", minimum=1, maximum=65535
+    )
+    user: str = key(
+        "nobody",
+        "Who the server part runs as, if the guard is started as root. Better a user that "
+        "nothing else runs as.",
+        form=forms.USER,
+    )
+    state_dir: str = key("/var/lib/powmonman", "What must survive a power cut.", form=forms.PATH)
+    runtime_dir: str = key(
+        "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
+    )
+    log: Log = key(
+        Log,
+        "Logging. `file` is the client's; the server part's is `server/server.log` in `state_dir`.",
+    )

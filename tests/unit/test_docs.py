@@ -14,7 +14,7 @@ import yaml
 
 from powmonman import cli
 from powmonman.config.loader import ConfigError, parse
-from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.notify import targets
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"(?<![\w/.-])powmonman_[a-z_]*[a-z]\b")
 # Groups of the inventory and roles, and the two other names of the program.
-NO_VARIABLES = {"powmonman_server", "powmonman_client"}
+NO_VARIABLES = {"powmonman_server", "powmonman_client", "powmonman_guard"}
 
 each_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
@@ -250,7 +250,7 @@ def test_every_variable_of_the_inventory_exists(page: Path) -> None:
     assert set() == named - variables() - tags() - NO_VARIABLES
 
 
-def faults(text: str, kind: type[ServerConfig | ClientConfig]) -> list[str]:
+def faults(text: str, kind: type[ServerConfig | ClientConfig | GuardConfig]) -> list[str]:
     try:
         parse(text, kind)
     except ConfigError as error:
@@ -266,7 +266,7 @@ def documents(page: Path) -> list[dict[str, Any]]:
     return [document for document in loaded if isinstance(document, dict)]
 
 
-def names(kind: type[ServerConfig | ClientConfig]) -> set[str]:
+def names(kind: type[ServerConfig | ClientConfig | GuardConfig]) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
@@ -281,8 +281,12 @@ def test_every_configuration_file_loads(page: Path, tmp_path: Path) -> None:
             continue
         if any(key.startswith("powmonman_") for key in document):
             continue
-        kinds = [kind for kind in (ServerConfig, ClientConfig) if set(document) <= names(kind)]
-        assert kinds, f"neither server.yml nor client.yml: {document}"
+        kinds = [
+            kind
+            for kind in (ServerConfig, ClientConfig, GuardConfig)
+            if set(document) <= names(kind)
+        ]
+        assert kinds, f"neither server.yml nor client.yml nor guard.yml: {document}"
         text = yaml.safe_dump(document, sort_keys=False)
         assert [] in [faults(text, kind) for kind in kinds], text
 
