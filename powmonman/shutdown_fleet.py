@@ -13,14 +13,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ServerConfig
+from powmonman.config.loader import ConfigError
 from powmonman.core.messages import Query, ShutdownFleet
+from powmonman.guard.derive import server_of
 from powmonman.status import DIRECTORY, StatusError, ask_locally
 from powmonman.table import table
 
 if TYPE_CHECKING:
     import argparse
+
+    from powmonman.config.schema import ServerConfig
 
 OK, FAILED, USAGE = 0, 1, 2
 EVERY = 0.2
@@ -35,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=DIRECTORY / "server.yml",
+        default=_usual(),
         metavar="FILE",
-        help="the server's configuration (%(default)s)",
+        help="the server's configuration, or the guard's (%(default)s)",
     )
     parser.add_argument(
         "--confirm", metavar="FLEET", help="the fleet's name, instead of typing it when asked"
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for the fleet's name, give the order, and watch it being obeyed."""
     try:
-        config = load(args.config, ServerConfig)
+        config = server_of(args.config)
         report = ask_locally(config, Query())
         going = [host for host in report["clients"] if host["connected"]]
         if not going:
@@ -66,6 +68,11 @@ def run(args: argparse.Namespace) -> int:
     except (ConfigError, StatusError) as error:
         print(error, file=sys.stderr)
         return USAGE if isinstance(error, ConfigError) else FAILED
+
+
+def _usual() -> Path:
+    server, guard = DIRECTORY / "server.yml", DIRECTORY / "guard.yml"
+    return guard if guard.exists() and not server.exists() else server
 
 
 def _preview(report: dict[str, Any]) -> list[str]:
