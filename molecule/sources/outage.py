@@ -44,6 +44,12 @@ input.voltage: 0.0
 TIMER 1
 """
 FULL = ON_BATTERY.format(status="OB DISCHRG", charge=100, runtime=1800)
+# dummy-ups reads a file again when the second in which it was written is another.
+WRITE = """
+now=$(date +%s); old=$(stat -c %Y "$1")
+[ "$now" -gt "$old" ] || now=$((old + 1))
+cp -p "$1" "$1.new"; cat > "$1.new"; touch -d "@$now" "$1.new"; mv "$1.new" "$1"
+"""
 # A reader must not find a file empty, which the kernel's never are.
 SUPPLIES = """
 cd /srv/power_supply
@@ -66,8 +72,7 @@ done
 
 def write(stage: Stage, host: str, path: str, text: str) -> None:
     """Give a file on a host other contents, at once."""
-    script = 'cp -p "$1" "$1.new"; cat > "$1.new"; mv "$1.new" "$1"'
-    stage.fleet.run(host, "sh", "-euc", script, "sh", path, given=text)
+    stage.fleet.run(host, "sh", "-euc", WRITE, "sh", path, given=text)
 
 
 def ups(stage: Stage, text: str) -> None:
@@ -207,7 +212,7 @@ def recovery(stage: Stage) -> dict[str, Any]:
     connected = stage.at()
     stage.until(
         "mail that all are back",
-        lambda: stage.fleet.run(MAIL, "cat", MAILBOX),
+        lambda: stage.fleet.run(MAIL, "sh", "-c", f"cat {MAILBOX} || :"),
         lambda text: all(f"{name} is" in text for name in GOING),
         3 * PATIENCE,
     )
