@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from powmonman.service.clock import boottime
 
 from .daemon import sleep_until, wait_for
@@ -25,7 +23,6 @@ class Laptop:
     """An adapter and a battery, as the kernel shows them, and the guard that watches them."""
 
     def __init__(self, fleet: Fleet, **changes: object) -> None:
-        pytest.importorskip("powmonman.sensors.battery")
         policy = {"min_observe": 1, "confirm": 0.3}
         self.guard: Daemon = fleet.guard("save", ups=None, policy=policy)
         self._tree = self.guard.directory / "power_supply"

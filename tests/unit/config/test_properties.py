@@ -38,6 +38,7 @@ _FORMS = {
     forms.NAME: _NAMES,
     forms.HOST_NAME: _NAMES,
     forms.INTERFACE: _NAMES,
+    forms.POWER_SUPPLY: _NAMES.map(lambda name: f"{name}:*"),
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.USER: st.text(string.ascii_lowercase, min_size=1, max_size=12),
@@ -53,7 +54,9 @@ _FORMS = {
 # What would contradict itself nearly always, made sound.
 _SOUND: dict[Any, Any] = {
     Program: lambda it: replace(it, command=it.command or ("true",), timeout=it.poll),
-    Ping: lambda it: replace(it, hosts=it.hosts or ("192.0.2.1",)),
+    Ping: lambda it: replace(
+        it, hosts=it.hosts or ("192.0.2.1",), timeout=min(it.timeout, it.poll)
+    ),
     Ups: lambda it: replace(it, quorum=None, restore_confirm=it.confirm),
     Command: lambda it: replace(it, command=("true", *it.command)),
 }
