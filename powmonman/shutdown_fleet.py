@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman.config.loader import ConfigError
 from powmonman.core.messages import Query, ShutdownFleet
 from powmonman.guard.derive import server_of
-from powmonman.status import DIRECTORY, StatusError, ask_locally
+from powmonman.status import StatusError, ask_locally, servers_file
 from powmonman.table import table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=_usual(),
+        default=servers_file(),
         metavar="FILE",
         help="the server's configuration, or the guard's (%(default)s)",
     )
@@ -68,11 +68,6 @@ def run(args: argparse.Namespace) -> int:
     except (ConfigError, StatusError) as error:
         print(error, file=sys.stderr)
         return USAGE if isinstance(error, ConfigError) else FAILED
-
-
-def _usual() -> Path:
-    server, guard = DIRECTORY / "server.yml", DIRECTORY / "guard.yml"
-    return guard if guard.exists() and not server.exists() else server
 
 
 def _preview(report: dict[str, Any]) -> list[str]:
