@@ -89,12 +89,15 @@ def _typed(fleet: str) -> str:
 
 
 def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
-    """Say of each host when it has committed; a host that is gone afterwards has been going."""
-    end = time.monotonic() + seconds
+    """Say of each host when it has committed: one in dry run is idle again at once."""
+    began = time.monotonic()
+    end = began + seconds
     waiting = set(going)
     while waiting and time.monotonic() < end:
         for host in ask_locally(config, Query())["clients"]:
-            if host["name"] in waiting and host["phase"] == "committed":
+            since = host["committed"]
+            obeyed = since is not None and since <= time.monotonic() - began + EVERY
+            if host["name"] in waiting and (obeyed or host["phase"] == "committed"):
                 waiting.discard(host["name"])
                 print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
         time.sleep(EVERY)
