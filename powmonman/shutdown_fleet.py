@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman.config.loader import ConfigError
 from powmonman.core.messages import Query, ShutdownFleet
 from powmonman.guard.derive import server_of
-from powmonman.status import DIRECTORY, StatusError, ask_locally
+from powmonman.status import StatusError, ask_locally, servers_file
 from powmonman.table import table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=_usual(),
+        default=servers_file(),
         metavar="FILE",
         help="the server's configuration, or the guard's (%(default)s)",
     )
@@ -70,11 +70,6 @@ def run(args: argparse.Namespace) -> int:
         return USAGE if isinstance(error, ConfigError) else FAILED
 
 
-def _usual() -> Path:
-    server, guard = DIRECTORY / "server.yml", DIRECTORY / "guard.yml"
-    return guard if guard.exists() and not server.exists() else server
-
-
 def _preview(report: dict[str, Any]) -> list[str]:
     rows = [
         (
@@ -94,12 +89,15 @@ def _typed(fleet: str) -> str:
 
 
 def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
-    """Say of each host when it has committed; a host that is gone afterwards has been going."""
-    end = time.monotonic() + seconds
+    """Say of each host when it has committed: one in dry run is idle again at once."""
+    began = time.monotonic()
+    end = began + seconds
     waiting = set(going)
     while waiting and time.monotonic() < end:
         for host in ask_locally(config, Query())["clients"]:
-            if host["name"] in waiting and host["phase"] == "committed":
+            since = host["committed"]
+            obeyed = since is not None and since <= time.monotonic() - began + EVERY
+            if host["name"] in waiting and (obeyed or host["phase"] == "committed"):
                 waiting.discard(host["name"])
                 print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
         time.sleep(EVERY)

@@ -82,6 +82,12 @@ def fetch(config: Path | None = None) -> dict[str, Any]:
     return _ask_remotely(load(path, ClientConfig))
 
 
+def servers_file() -> Path:
+    """Return the usual file of the server on this host: server.yml, or guard.yml."""
+    server, guard = DIRECTORY / "server.yml", DIRECTORY / "guard.yml"
+    return guard if guard.exists() and not server.exists() else server
+
+
 def ask_locally(config: ServerConfig, message: Message) -> dict[str, Any]:
     """Say `message` to the server on this host; return the report that it answers with.
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.config.loader import ConfigError
-from powmonman.config.loader import load as load_config
-from powmonman.config.schema import ServerConfig
 from powmonman.core.events import Event, Kind
+from powmonman.guard.derive import server_of
 from powmonman.notify.courier import AT_ONCE
 from powmonman.notify.errand import Errand
 from powmonman.notify.job import Job, Result, Sending
@@ -24,19 +23,25 @@ from powmonman.notify.sender import remedy
 from powmonman.notify.spool import Message
 from powmonman.notify.targets import load
 from powmonman.service.clock import boot_id, boottime
+from powmonman.status import servers_file
 
 if TYPE_CHECKING:
     import argparse
 
+    from powmonman.config.schema import ServerConfig
+
 OK, FAILED, USAGE = 0, 1, 2
-CONFIG = Path("/etc/powmonman/server.yml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman notify-test`."""
     parser.description = "Send a test message to every target of notify.targets, now."
     parser.add_argument(
-        "--config", type=Path, default=CONFIG, metavar="FILE", help=f"configuration ({CONFIG})"
+        "--config",
+        type=Path,
+        default=servers_file(),
+        metavar="FILE",
+        help="the server's configuration, or the guard's (%(default)s)",
     )
     parser.add_argument("--target", metavar="NAME", help="only to this target")
 
@@ -44,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Send, and print a line for each target."""
     try:
-        config = load_config(args.config, ServerConfig)
+        config = server_of(args.config)
         names = sorted(load(config.notify.targets))
     except ConfigError as error:
         print(error, file=sys.stderr)

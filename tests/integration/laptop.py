@@ -1,4 +1,4 @@
-"""The 2009 script, today: a laptop on a tree of power supplies, and its battery drains."""
+"""A laptop: an adapter and a battery as the kernel shows them, and the guard that watches them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from powmonman.service.clock import boottime
 
-from .daemon import sleep_until, wait_for
-from .stage import together
+from .daemon import wait_for
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -25,7 +22,6 @@ class Laptop:
     """An adapter and a battery, as the kernel shows them, and the guard that watches them."""
 
     def __init__(self, fleet: Fleet, **changes: object) -> None:
-        pytest.importorskip("powmonman.sensors.battery")
         policy = {"min_observe": 1, "confirm": 0.3}
         self.guard: Daemon = fleet.guard("save", ups=None, policy=policy)
         self._tree = self.guard.directory / "power_supply"
@@ -81,54 +77,3 @@ class Laptop:
         """Set the charge, and wait until it is known."""
         self.charge(percent)
         wait_for(f"{percent} %", lambda: self.published["charge"] == percent)
-
-
-@together
-def test_an_unplugged_adapter_is_seen_with_charge_and_voltage(fleet: Fleet) -> None:
-    laptop = Laptop(fleet)
-    laptop.adapter(plugged=False)
-    laptop.guard.says("WARNING on battery · outage")
-    wait_for("the charge at the start", lambda: laptop.published["charge_at_start"] == 80)
-    assert laptop.published["voltage"] == 12.35
-
-
-@together
-def test_half_of_the_charge_at_the_start_shuts_the_laptop_down(fleet: Fleet) -> None:
-    laptop = Laptop(fleet)
-    laptop.adapter(plugged=False)
-    laptop.guard.says("WARNING on battery · outage")
-    for percent in (75, 70, 65, 60, 55, 50, 45, 41):
-        laptop.drains_to(percent)
-    sleep_until(boottime() + 2)
-    assert fleet.history == []
-    laptop.drains_to(40)
-    fleet.down("laptop")
-    assert fleet.ran("laptop") == ["save", "poweroff"]
-    assert laptop.guard.said("charge 40 %, down from 80 % when the outage began")
-
-
-@together
-def test_the_adapter_back_in_time_cancels_and_the_log_tells_the_story(fleet: Fleet) -> None:
-    laptop = Laptop(fleet)
-    laptop.adapter(plugged=False)
-    laptop.guard.says("WARNING on battery · outage")
-    laptop.drains_to(71)
-    laptop.adapter(plugged=True)
-    laptop.guard.says("mains are back · outage .* · shutdown cancelled")
-    laptop.drains_to(30)
-    sleep_until(boottime() + 3)
-    assert fleet.history == []
-    wanted = ["INFO +on mains", "WARNING on battery · outage", "mains are back"]
-    told = [laptop.guard.log.index(laptop.guard.said(line)[0]) for line in wanted]
-    assert told == sorted(told)
-
-
-@together
-def test_a_low_battery_shuts_the_laptop_down_before_half(fleet: Fleet) -> None:
-    laptop = Laptop(fleet)
-    laptop.drains_to(14)
-    laptop.adapter(plugged=False)
-    laptop.guard.says("WARNING on battery · outage")
-    laptop.drains_to(9)
-    fleet.down("laptop")
-    assert laptop.guard.said("low battery")
