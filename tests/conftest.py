@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("playbook", "world")
+pytest.register_assert_rewrite("playbook", "world", "upsd", "apcupsd", "daemons")
