@@ -190,7 +190,7 @@ class Apcupsd:
 
     def await_status(self, holds: Callable[[dict[str, str]], bool]) -> None:
         """Wait until what it says is so; it asks its UPS once a second."""
-        eventually("apcupsd says so", lambda: holds(self.status()), within=60)
+        eventually("apcupsd says so", lambda: (said := self.status()) and holds(said), within=60)
 
     def _configure(self, line: str, settings: tuple[str, ...]) -> None:
         control = self._directory / "apccontrol"

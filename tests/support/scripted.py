@@ -7,6 +7,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Self
 
+from daemons import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -43,14 +45,15 @@ class Scripted:
         self._listener.close()
 
     def hang_up(self) -> None:
-        """Close every connection."""
-        for connection in self._open:
+        """Close every connection, and wait until its descriptor is given back."""
+        for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        eventually("every connection is closed", lambda: not self._open)
 
     def say(self, words: bytes) -> None:
         """Send something to everybody, unasked."""
-        for connection in self._open:
+        for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.sendall(words)
 
@@ -65,6 +68,12 @@ class Scripted:
                 self._threads[-1].start()
 
     def _serve(self, connection: socket.socket) -> None:
+        try:
+            self._converse(connection)
+        finally:
+            self._open.remove(connection)
+
+    def _converse(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             while question := connection.recv(1024):
                 self.questions.append(question)

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from apcupsd import framed
+from scripted import Scripted
 
-from powmonman.config.schema import Gpio, Simulated
+from powmonman.config.schema import Apcupsd, Gpio, Nut, Simulated
+from powmonman.sensors.apcupsd import ApcupsdSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.nut import NutSensor
 from powmonman.sensors.simulated import SimulatedSensor
 from powmonman.simulate import write
 
@@ -74,13 +78,46 @@ class GpioWorld:
         self._clock.now += LAST_RETRY
 
 
+class NetworkWorld:
+    """A server that speaks the protocol of NUT or of apcupsd; test_nut has the real ones."""
+
+    def __init__(self, sensor: Sensor, server: Scripted, clock: Any) -> None:
+        self.sensor = sensor
+        self._server, self._clock = server, clock
+        self._answer = b""
+
+    def mains(self, *, on: bool) -> None:
+        if isinstance(self.sensor, NutSensor):
+            line = f'VAR ups ups.status "{"OL" if on else "OB"}"'
+            self._answer = f"BEGIN LIST VAR ups\n{line}\nEND LIST VAR ups\n".encode()
+        else:
+            self._answer = framed([f"STATUS   : {'ONLINE' if on else 'ONBATT'}"])
+        self._server.answer = lambda _: [self._answer]
+
+    def break_sensor(self) -> None:
+        self._server.answer = lambda _: [b""]
+        self._server.hang_up()
+
+    def mend_sensor(self) -> None:
+        self._server.answer = lambda _: [self._answer]
+        self._clock.now += LAST_RETRY
+
+
 WORLDS = [
     "simulated",
     "gpio by rpi-lgpio",
     "gpio by RPi.GPIO",
     "gpio, active low",
     "gpio, outside resistor",
+    "nut",
+    "apcupsd",
 ]
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as server:
+        yield server
 
 
 @pytest.fixture(params=WORLDS)
@@ -88,6 +125,14 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world: World
     if request.param == "simulated":
         world = SimulatedWorld(tmp_path / "mains.yml")
+    elif request.param in {"nut", "apcupsd"}:
+        server, clock = request.getfixturevalue("server"), request.getfixturevalue("clock")
+        sensor = (
+            NutSensor(Nut(port=server.port, poll=0.25), clock)
+            if request.param == "nut"
+            else ApcupsdSensor(Apcupsd(port=server.port, poll=0.25), clock)
+        )
+        world = NetworkWorld(sensor, server, clock)
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"
