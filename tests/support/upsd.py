@@ -137,18 +137,16 @@ class Upsd:
 
     def ask(self, *questions: str) -> str:
         """Return what upsd answers to lines of its protocol; nothing while it is down."""
-        with contextlib.suppress(OSError), self._connection() as connection:
-            # "OK Goodbye" ends it, whatever came before.
-            lines = [*questions, "LOGOUT"] if questions[-1] != "LOGOUT" else questions
-            connection.sendall("".join(f"{line}\n" for line in lines).encode())
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
+        ):
+            connection.sendall("".join(f"{line}\n" for line in (*questions, "LOGOUT")).encode())
             said = b""
             while chunk := connection.recv(4096):
                 said += chunk
             return said.decode()
         return ""
-
-    def _connection(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=2)
 
     def _await(self, ups: str, answer: str) -> None:
         eventually(
@@ -200,5 +198,5 @@ class Upsd:
         process.kill()
         process.wait()
         if name.startswith("driver "):
-            # Left behind by the kill; a new driver would be waited for no longer.
+            # Left behind by the kill; upsd would take it for a driver that refuses it.
             (self._directory / f"dummy-ups-{name.split()[1]}").unlink(missing_ok=True)
