@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.notify")
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-# A process takes about 45 MB; two that hang must leave room for a third that doesn't.
+# A process takes 50 to 60 MB; two that hang must leave room for a third that doesn't.
 AT_ONCE = 3
 BATCH = 10
 CLOSING = 2.0

@@ -17,6 +17,7 @@ from powmonman.config.loader import ConfigError, parse
 from powmonman.config.schema import (
     ClientConfig,
     Command,
+    Events,
     Key,
     Ping,
     Program,
@@ -39,7 +40,7 @@ _FORMS = {
     forms.INTERFACE: _NAMES,
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
-    forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
+    forms.EVENT: st.sampled_from([part.name for part in fields(Events)]),
     forms.IP_ADDRESS: st.ip_addresses().map(str),
     forms.HOST: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "localhost"]),
     forms.LISTEN_ADDRESS: st.sampled_from(["", "::1", "127.0.0.1"]) | st.ip_addresses().map(str),
@@ -65,7 +66,9 @@ def values(hint: Any, key: Key) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
-        unique = key.form.canonical if key.form and key.distinct else None
+        unique: Any = None
+        if key.distinct:
+            unique = key.form.canonical if key.form else lambda item: item
         items = values(get_args(hint)[0], key)
         return st.lists(items, max_size=4, unique_by=unique).map(tuple)
     if get_origin(hint) is dict:
