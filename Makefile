@@ -31,7 +31,7 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
 
-gpio-lab: $(TOOLS) ## The gpio sensor against a real gpiochip: docs/gpio-lab.md.
+gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
 docs: $(PROGRAM) ## Write the generated pages anew.

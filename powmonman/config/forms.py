@@ -144,6 +144,7 @@ HOST_NAME = _matching(
     "a host's name: letters, digits, '_', '.' or '-'",
 )
 INTERFACE = _matching(r"[^\s/]{1,15}", "an interface's name, such as eth0")
+POWER_SUPPLY = _matching(r"[^\s/]{1,63}", "a power supply's name, such as AC; `*` is any text")
 FINGERPRINT = _matching(
     r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){31}",
     "64 hexadecimal digits, with or without colons between pairs",

@@ -117,12 +117,13 @@ def _source(source: schema.Source) -> Iterator[Problem]:
         for problem in _words(source.command.command, "[/usr/local/bin/mains-on]"):
             (path,) = problem.paths
             yield replace(problem, paths=(("command", "command", *path), ("sensor",)))
-    if source.command.timeout > 3 * source.command.poll:
-        yield Problem(
-            (("command", "timeout"), ("command", "poll")),
-            f"is {shown(source.command.timeout)}, but must be at most three times poll "
-            f"({shown(source.command.poll)}): what comes later is no evidence",
-        )
+    for name, section in (("command", source.command), ("ping", source.ping)):
+        if section.timeout > 3 * section.poll:
+            yield Problem(
+                ((name, "timeout"), (name, "poll")),
+                f"is {shown(section.timeout)}, but must be at most three times poll "
+                f"({shown(section.poll)}): what comes later is no evidence",
+            )
     if source.sensor == "ping" and not source.ping.hosts:
         yield Problem(
             (("ping", "hosts"), ("sensor",)), "names no host: give addresses that hang on no UPS"

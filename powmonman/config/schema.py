@@ -138,6 +138,12 @@ class Battery:
         "Where the kernel shows its power supplies. Off Linux psutil is asked instead.",
         form=forms.PATH,
     )
+    ignore: tuple[str, ...] = key(
+        (),
+        "Names of supplies there that are not looked at, such as an adapter that is always online.",
+        form=forms.POWER_SUPPLY,
+        distinct=True,
+    )
     low: float = key(
         10.0,
         "Charge at or below which the battery is low, where the kernel knows no alarm of its own.",
@@ -196,8 +202,9 @@ class Program:
     command: tuple[str, ...] = key(
         (),
         "Program and arguments, as a list; no shell reads it. Exit code 0 without output: on "
-        "mains, 1: off, anything else: unknown. With output: a JSON object with `mains` "
-        "(on, off or unknown) and optionally charge, runtime, low_battery, voltage, reason.",
+        "mains, 1 without a word on stderr either: off, anything else: unknown. With output: a "
+        "JSON object with `mains` (on, off or unknown) and optionally charge, runtime, "
+        "low_battery, voltage, reason.",
     )
     timeout: float = key(
         5.0, "Time until it is killed, and reads as unknown.", unit="s", minimum=0.1, maximum=60
@@ -211,7 +218,8 @@ class Ping:
 
     hosts: tuple[str, ...] = key(
         (),
-        "Their IP addresses, in the LAN of the server's host. Several unlike ones.",
+        "Their IP addresses, in the LAN of the server's host. Several unlike ones. One that has "
+        "never answered says nothing.",
         form=forms.IP_ADDRESS,
         distinct=True,
     )

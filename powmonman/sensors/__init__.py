@@ -6,14 +6,17 @@ its section in the configuration's schema. Nothing else in the product knows whi
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from powmonman.config.schema import Source, Ups
     from powmonman.core.power import Reading
 
-__all__ = ["PATIENCE", "Sensor", "create"]
+__all__ = ["PATIENCE", "Alert", "Sensor", "create", "pause"]
 
 # Imported when they are used: a server with a wire needs no client of NUT in its memory.
 KINDS = {
@@ -27,6 +30,12 @@ KINDS = {
 }
 
 PATIENCE = 5.0
+
+# News come in bursts (an adapter, then its batteries), and however many come, nobody looks more
+# often than this. Seconds.
+SETTLE = 0.1
+
+_log = logging.getLogger("powmonman.sensors")
 
 
 class Sensor(Protocol):
@@ -55,6 +64,34 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds. It may be read again afterwards."""
+
+
+@runtime_checkable
+class Alert(Protocol):
+    """What a sensor has beside, if it hears of changes: most don't, and are polled alone."""
+
+    async def wait(self) -> None:
+        """Return when there may be news, which then is read at once; may take for ever.
+
+        A hint: what it misses is read after `poll` seconds all the same. May be cancelled at any
+        time.
+        """
+
+
+async def pause(sensor: Sensor) -> None:
+    """Return after `sensor.poll` seconds, or sooner if the sensor is an `Alert` and has news."""
+    if not isinstance(sensor, Alert):
+        await asyncio.sleep(sensor.poll)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(sensor.poll):
+            try:
+                await sensor.wait()
+                await asyncio.sleep(SETTLE)
+            except Exception:  # noqa: BLE001 - whatever it is, it is only a hint's
+                # A fault of the hint must neither end the watch nor speed it up.
+                _log.debug("no news from the sensor", exc_info=True)
+                await asyncio.sleep(sensor.poll)
 
 
 def create(ups: Ups) -> Sensor:

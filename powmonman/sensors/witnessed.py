@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from powmonman.core.witness import agreed
+from powmonman.sensors import Alert
 from powmonman.sensors.guard import guarded
 
 if TYPE_CHECKING:
@@ -57,6 +58,25 @@ class WitnessedSensor:
         """Return what they say together after a closer look of each."""
         return await self._ask([sensor.verify for sensor in self._sensors])
 
+    async def wait(self) -> None:
+        """Return when one of them may have news."""
+        alerts = [
+            asyncio.ensure_future(sensor.wait())
+            for sensor in self._sensors
+            if isinstance(sensor, Alert)
+        ]
+        try:
+            if alerts:
+                done, _ = await asyncio.wait(alerts, return_when=asyncio.FIRST_COMPLETED)
+                for alert in done:
+                    alert.result()
+            else:
+                await asyncio.Event().wait()
+        finally:
+            for alert in alerts:
+                alert.cancel()
+            await asyncio.gather(*alerts, return_exceptions=True)
+
     def close(self) -> None:
         """Give back what the sensors hold."""
         with ExitStack() as stack:
@@ -74,8 +94,9 @@ class WitnessedSensor:
 
     @cached_property
     def _names(self) -> list[str]:
-        """A short name for each: what its description begins with."""
-        names = [sensor.describe().partition(": ")[0] for sensor in self._sensors]
+        """A short name for each: what its description begins with, such as GPIO17 or ping."""
+        heads = [sensor.describe().partition(": ")[0] for sensor in self._sensors]
+        names = [head.partition(" (")[0] for head in heads]
         return [
             name if names.count(name) == 1 else f"{name} #{names[:at].count(name) + 1}"
             for at, name in enumerate(names)

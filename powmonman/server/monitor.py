@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from powmonman.core.outage import UNSETTLED, Supply
-from powmonman.core.power import Debounce, PowerState, Reading, unknown
+from powmonman.core.power import Debounce, PowerState
+from powmonman.sensors import pause
+from powmonman.sensors.guard import guarded
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from powmonman.sensors import Sensor
 
 log = logging.getLogger("powmonman.server")
+
+
+# One with a number in it is a new one each time.
+MOST_NOTICES = 20
 
 
 def supply_for(
@@ -94,16 +99,16 @@ class Monitor:
         try:
             while True:
                 await self._look()
-                await asyncio.sleep(self.sensor.poll)
+                await pause(self.sensor)
         finally:
             self.sensor.close()
 
     async def _look(self) -> None:
         before = self.supply
-        reading = await self._guarded(self.sensor.read())
+        reading = await guarded(self.sensor.read, self.sensor.patience)
         self.supply = before.observe(reading, boottime(), secrets.token_hex(16))
         if self.supply.debounce.wants_verify:
-            closer = await self._guarded(self.sensor.verify())
+            closer = await guarded(self.sensor.verify, self.sensor.patience)
             self.supply = self.supply.verified(closer, boottime(), secrets.token_hex(16))
         if _told(before) != _told(self.supply):
             self._say(before)
@@ -115,19 +120,10 @@ class Monitor:
         notice = self.supply.reading.reason
         if self.supply.state is PowerState.UNKNOWN or not notice or notice in self._noticed:
             return
+        if len(self._noticed) >= MOST_NOTICES:
+            return
         self._noticed.add(notice)
         log.warning("%s: %s", self.name, notice, extra={"ups": self.name})
-
-    async def _guarded(self, reading: Awaitable[Reading]) -> Reading:
-        try:
-            # Not wait_for(): in Python 3.11 it may swallow the end of this task.
-            async with asyncio.timeout(self.sensor.patience):
-                return await reading
-        except TimeoutError:
-            return unknown(f"the sensor did not answer within {self.sensor.patience:.0f} s")
-        except Exception as error:
-            log.debug("sensor of %s failed", self.name, exc_info=True)
-            return unknown(f"the sensor failed: {type(error).__name__}: {error}")
 
     def _say(self, before: Supply) -> None:
         after = self.supply

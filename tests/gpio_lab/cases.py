@@ -65,34 +65,42 @@ class Report:
 
 
 class Observer:
-    """A process that reads the pin as an unprivileged user."""
+    """A process that reads the sensor of `ups` as an unprivileged user.
 
-    def __init__(self, chip: Chip, path: Path, *, groups: list[int], bare: bool = False) -> None:
-        settings = {
-            "gpio": {"pin": PIN},
-            "confirm": CONFIRM,
-            "restore_confirm": RESTORE_CONFIRM,
-        }
-        environment = {
-            "PATH": os.defpath,
-            "PYTHONPATH": str(path),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # A Pi 4: rpi-lgpio asks the device tree, which only a Pi has.
-            "RPI_LGPIO_REVISION": "c03114",
-            "RPI_LGPIO_CHIP": chip.number,
-        }
-        # -S hides the site's packages, and with them the library.
-        hide = ["-S"] if bare else []
+    Args:
+        path: Where the product is.
+        ups: The UPS, as the configuration has it.
+        options: Of the Python that runs it.
+        inside: Command that runs the process, instead of as nobody.
+        groups: Further groups of the process.
+        environment: More of it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        ups: dict[str, Any],
+        *,
+        options: tuple[str, ...] = (),
+        inside: tuple[str, ...] = (),
+        groups: tuple[int, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        settings = {"confirm": CONFIRM, "restore_confirm": RESTORE_CONFIRM, **ups}
+        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": groups}
         self.since = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, *hide, str(path / "observe.py"), json.dumps(settings)],
-            env=environment,
+            [*inside, sys.executable, *options, str(path / "observe.py"), json.dumps(settings)],
+            env={
+                "PATH": os.defpath,
+                "PYTHONPATH": str(path),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **(environment or {}),
+            },
             cwd="/",
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=groups,
             stdout=subprocess.PIPE,
             text=True,
+            **({} if inside else nobody),
         )
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -134,6 +142,18 @@ class Observer:
         return self.wait(lambda event: "cpu_ms_per_minute" in event)
 
 
+def _reader(chip: Chip, path: Path, *, groups: list[int], bare: bool = False) -> Observer:
+    return Observer(
+        path,
+        {"sensor": "gpio", "gpio": {"pin": PIN}},
+        # -S hides the site's packages, and with them the library.
+        options=("-S",) if bare else (),
+        groups=tuple(groups),
+        # A Pi 4: rpi-lgpio asks the device tree, which only a Pi has.
+        environment={"RPI_LGPIO_REVISION": "c03114", "RPI_LGPIO_CHIP": chip.number},
+    )
+
+
 @contextlib.contextmanager
 def product() -> Iterator[Path]:
     """Copy the product to where an unprivileged user may read it."""
@@ -169,7 +189,7 @@ def run(idle: float = 30.0) -> Report:
 
 def _mains_and_wire(chip: Chip, path: Path, group: int, report: Report, idle: float) -> None:
     chip.wire(PIN, "high")
-    with Observer(chip, path, groups=[group]) as observer:
+    with _reader(chip, path, groups=[group]) as observer:
         event = observer.state("on_mains")
         report.figures["sensor"] = event["about"]
         report.add("mains on at start", event, observer.since, "on_mains", "")
@@ -194,7 +214,7 @@ def _mains_and_wire(chip: Chip, path: Path, group: int, report: Report, idle: fl
         at = chip.wire(PIN, "high")
         report.add("chip back", observer.state("on_mains"), at, "on_mains", "")
 
-    with Observer(chip, path, groups=[group]) as observer:
+    with _reader(chip, path, groups=[group]) as observer:
         observer.mains(True)
         chip.hold(PIN, "high")
         time.sleep(idle)
@@ -225,9 +245,9 @@ def _note_costs(report: Report, cost: dict[str, Any]) -> None:
 
 
 def _busy(chip: Chip, path: Path, group: int, report: Report) -> None:
-    with Observer(chip, path, groups=[group]) as holder:
+    with _reader(chip, path, groups=[group]) as holder:
         holder.mains(True)
-        with Observer(chip, path, groups=[group]) as observer:
+        with _reader(chip, path, groups=[group]) as observer:
             event = observer.state("unknown", "busy")
             report.add("pin held by another", event, observer.since, "unknown", "holds GPIO4")
             holder.stop()
@@ -236,7 +256,7 @@ def _busy(chip: Chip, path: Path, group: int, report: Report) -> None:
 
 
 def _permission(chip: Chip, path: Path, group: int, report: Report) -> None:
-    with Observer(chip, path, groups=[]) as observer:
+    with _reader(chip, path, groups=[]) as observer:
         event = observer.state("unknown", "open")
         report.add("user not in the group", event, observer.since, "unknown", "not in group gpio")
         chip.permit(NOBODY)
@@ -246,6 +266,6 @@ def _permission(chip: Chip, path: Path, group: int, report: Report) -> None:
 
 
 def _library(chip: Chip, path: Path, group: int, report: Report) -> None:
-    with Observer(chip, path, groups=[group], bare=True) as observer:
+    with _reader(chip, path, groups=[group], bare=True) as observer:
         event = observer.state("unknown", "No module named 'RPi'")
         report.add("library not installed", event, observer.since, "unknown", "apt install")

@@ -1,4 +1,4 @@
-"""Reads one pin as the server does, and prints a JSON line for each change.
+"""Reads one sensor as the server does, and prints a JSON line for each change.
 
 Runs as its own process, so that it can be another user, in another group, with another library.
 SIGTERM ends it with a line of figures.
@@ -14,11 +14,13 @@ import signal
 import statistics
 import sys
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Gpio, Ups
+from powmonman.config.schema import Battery, Gpio, Ups
 from powmonman.core.power import Debounce
-from powmonman.sensors import create
+from powmonman.sensors import create, pause
 
 if TYPE_CHECKING:
     from powmonman.sensors import Sensor
@@ -29,6 +31,14 @@ def say(**fields: Any) -> None:
     print(json.dumps({"at": time.monotonic(), **fields}), flush=True)
 
 
+def wake_ups() -> int:
+    """Return how often the threads of this process have gone to sleep so far."""
+    found = 0
+    for status in Path("/proc/self/task").glob("*/status"):
+        found += int(status.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return found
+
+
 class Observer:
     """The server's loop around one sensor, and what it costs."""
 
@@ -36,12 +46,11 @@ class Observer:
         self._sensor = sensor
         self._debounce = debounce
         self._told: tuple[Any, ...] = ()
-        self.stop = asyncio.Event()
         self.reads: list[float] = []
 
     async def run(self) -> None:
-        """Poll until `stop` is set."""
-        while not self.stop.is_set():
+        """Read until cancelled."""
+        while True:
             started = time.perf_counter()
             reading = await self._sensor.read()
             self.reads.append(1000 * (time.perf_counter() - started))
@@ -49,25 +58,28 @@ class Observer:
             if self._debounce.wants_verify:
                 reading = await self._sensor.verify()
                 self._debounce = self._debounce.verified(reading, time.monotonic())
-            told = (reading.mains, self._debounce.state, reading.reason)
+            about = self._sensor.describe()
+            told = (reading, self._debounce.state, about)
             if told != self._told:
-                say(mains=told[0], state=told[1], reason=told[2], about=self._sensor.describe())
+                say(**asdict(reading), state=self._debounce.state, about=about)
                 self._told = told
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), self._sensor.poll)
+            await pause(self._sensor)
 
 
 async def main() -> None:
     """Observe what the JSON in the first argument describes."""
     given = json.loads(sys.argv[1])
-    sensor = create(Ups(sensor="gpio", gpio=Gpio(**given["gpio"])))
-    observer = Observer(sensor, Debounce(given["confirm"], given["restore_confirm"]))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, observer.stop.set)
+    gpio, battery = Gpio(**given.get("gpio", {})), Battery(**given.get("battery", {}))
+    sensor = create(Ups(sensor=given["sensor"], gpio=gpio, battery=battery))
+    debounce = Debounce(given["confirm"], given["restore_confirm"], max(3.0, 4 * sensor.poll))
+    observer = Observer(sensor, debounce)
     task = asyncio.ensure_future(observer.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await asyncio.sleep(1)
     first, before = observer.reads[0], len(observer.reads)
-    since, cpu = time.monotonic(), time.process_time()
-    await task
+    since, cpu, woken = time.monotonic(), time.process_time(), wake_ups()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
     seconds, reads = time.monotonic() - since, observer.reads[before:] or [0.0]
     say(
         first_read_ms=first,
@@ -76,6 +88,7 @@ async def main() -> None:
         slowest_read_ms=max(reads),
         reading_ms_per_minute=60 * sum(reads) / seconds,
         cpu_ms_per_minute=60_000 * (time.process_time() - cpu) / seconds,
+        wake_ups_per_second=(wake_ups() - woken) / seconds,
         working_directory=os.getcwd(),  # noqa: PTH109 - what the kernel says, not what we remember
     )
     sensor.close()

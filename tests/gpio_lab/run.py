@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The gpio sensor against a real gpiochip: see docs/gpio-lab.md.
+"""The sensors gpio and battery against devices of a real kernel: see docs/gpio-lab.md.
 
     run.py --pi      on a Raspberry Pi: you connect the wires, it checks what the sensor says
     run.py --sim     on any Linux with the kernel module gpio-sim, as root
-    run.py --guest   in a virtual machine that has it; POWMONMAN_GPIO_LAB names its directory
+    run.py --power   on any Linux with the kernel module test_power, as root
+    run.py --guest   both, in a virtual machine that can; POWMONMAN_GPIO_LAB names its directory
 
 Without an option it takes what is there.
 """
@@ -14,6 +15,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cases import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -26,11 +31,12 @@ def main() -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--pi", dest="how", action="store_const", const="pi")
     how.add_argument("--sim", dest="how", action="store_const", const="sim")
+    how.add_argument("--power", dest="how", action="store_const", const="power")
     how.add_argument("--guest", dest="how", action="store_const", const="guest")
     parser.add_argument("--pin", type=int, default=4, help="with --pi: BCM number (default: 4)")
     parser.add_argument("--idle", type=float, default=30, help="seconds to measure polling for")
     args = parser.parse_args()
-    how_to = {"pi": _pi, "sim": _sim, "guest": _guest, "": _nowhere}
+    how_to = {"pi": _pi, "sim": _sim, "power": _power, "guest": _guest, "": _nowhere}
     return how_to[args.how or _what_is_there()](args)
 
 
@@ -54,10 +60,23 @@ def _sim(args: argparse.Namespace) -> int:
     from gpio_sim import GpioSimError
 
     try:
-        report = cases.run(args.idle)
+        return _judge(cases.run(args.idle))
     except GpioSimError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _power(args: argparse.Namespace) -> int:
+    import supply_cases
+
+    try:
+        return _judge(supply_cases.run(args.idle))
+    except supply_cases.SuppliesError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _judge(report: Report) -> int:
     for name, figure in report.figures.items():
         print(f"{name}: {figure}")
     wrong = [line.case for line in report.lines if not line.right]
@@ -72,7 +91,8 @@ def _guest(args: argparse.Namespace) -> int:
     if not lab:
         print("POWMONMAN_GPIO_LAB must name the directory with labctl.py", file=sys.stderr)
         return 2
-    return guest.run(Path(lab), ["--idle", str(args.idle)])
+    idle = ["--idle", str(args.idle)]
+    return max(guest.run(Path(lab), [what, *idle]) for what in ("--sim", "--power"))
 
 
 def _nowhere(_: argparse.Namespace) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from .cable import Cable, ip, lay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +43,6 @@ print(json.dumps([candidate.host for candidate in search(7444, "home", 0.7)]))
 """
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
-
-
 def python(namespace: str, program: str) -> list[str]:
     return ["ip", "netns", "exec", namespace, sys.executable, "-c", program]
 
@@ -53,26 +50,8 @@ def python(namespace: str, program: str) -> list[str]:
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
 
 
-class Cable:
-    """Two network namespaces joined by a veth pair; `pi` has a second, unconnected link."""
-
-    def __init__(self) -> None:
-        self.pi, self.nas = (f"powmonman-{side}-{os.getpid()}" for side in ("pi", "nas"))
-
-    def lay(self) -> None:
-        for namespace in (self.pi, self.nas):
-            ip("netns", "add", namespace)
-        ip("-n", self.pi, "link", "add", "lan0", "type", "veth", "peer", "far", "netns", self.nas)
-        ip("-n", self.nas, "link", "set", "far", "name", "lan0")
-        ip("-n", self.pi, "link", "add", "spare0", "type", "veth", "peer", "spare1")
-        for namespace in (self.pi, self.nas):
-            # Link-local addresses only where a test wants them, and without the wait for others.
-            ip("-n", namespace, "link", "set", "lan0", "addrgenmode", "none")
-            ip("-n", namespace, "link", "set", "lan0", "up")
-
-    def address(self, namespace: str, address: str, verb: str = "add") -> None:
-        options = ["nodad"] if ":" in address and verb == "add" else []
-        ip("-n", namespace, "addr", verb, address, "dev", "lan0", *options)
+class Discovery(Cable):
+    """A cable with a server that announces itself at one end, and a client at the other."""
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
@@ -90,40 +69,27 @@ class Cable:
     def found(self) -> set[str]:
         return set(json.loads(subprocess.check_output(python(self.nas, CLIENT), env=ENVIRONMENT)))
 
-    def remove(self) -> None:
-        for namespace in (self.pi, self.nas):
-            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
-
 
 @pytest.fixture
-def cable() -> Iterator[Cable]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and iproute2 for network namespaces")
-    cable = Cable()
-    try:
-        cable.lay()
-    except subprocess.CalledProcessError as error:
-        cable.remove()
-        pytest.skip(f"no network namespaces here: {error.stderr}")
-    yield cable
-    cable.remove()
+def cable() -> Iterator[Discovery]:
+    yield from lay(Discovery())
 
 
-def test_the_server_is_found_without_any_route_to_elsewhere(cable: Cable) -> None:
+def test_the_server_is_found_without_any_route_to_elsewhere(cable: Discovery) -> None:
     cable.address(cable.pi, "10.99.0.1/24")
     cable.address(cable.nas, "10.99.0.2/24")
     with cable.server():
         assert cable.found() == {"10.99.0.1"}
 
 
-def test_the_server_is_found_by_ipv6_alone(cable: Cable) -> None:
+def test_the_server_is_found_by_ipv6_alone(cable: Discovery) -> None:
     cable.address(cable.pi, "fe80::1/64")
     cable.address(cable.nas, "fe80::2/64")
     with cable.server():
         assert cable.found() == {"fe80::1%lan0"}
 
 
-def test_host_routes_without_a_subnet_suffice(cable: Cable) -> None:
+def test_host_routes_without_a_subnet_suffice(cable: Discovery) -> None:
     """A /32 has no broadcast address; 255.255.255.255 is sent by interface, from each address."""
     for address in ("10.98.0.1/32", "10.99.0.1/32"):
         cable.address(cable.pi, address)
@@ -134,7 +100,7 @@ def test_host_routes_without_a_subnet_suffice(cable: Cable) -> None:
         assert cable.found() == {"10.98.0.1", "10.99.0.1"}
 
 
-def test_a_second_subnet_of_an_interface_is_served_too(cable: Cable) -> None:
+def test_a_second_subnet_of_an_interface_is_served_too(cable: Discovery) -> None:
     cable.address(cable.pi, "10.98.0.1/24")
     cable.address(cable.pi, "10.99.0.1/24")
     cable.address(cable.nas, "10.99.0.2/24")
@@ -142,7 +108,7 @@ def test_a_second_subnet_of_an_interface_is_served_too(cable: Cable) -> None:
         assert cable.found() == {"10.99.0.1"}
 
 
-def test_a_running_server_is_found_at_the_address_it_has_now(cable: Cable) -> None:
+def test_a_running_server_is_found_at_the_address_it_has_now(cable: Discovery) -> None:
     """Started before the network was up, then given an address, then another, by DHCP."""
     cable.address(cable.nas, "10.99.0.2/24")
     with cable.server():
@@ -154,7 +120,7 @@ def test_a_running_server_is_found_at_the_address_it_has_now(cable: Cable) -> No
         assert cable.found() == {"10.99.0.77"}
 
 
-def test_a_dead_link_keeps_nobody_from_being_found_on_the_other(cable: Cable) -> None:
+def test_a_dead_link_keeps_nobody_from_being_found_on_the_other(cable: Discovery) -> None:
     ip("-n", cable.pi, "addr", "add", "10.97.0.1/24", "dev", "spare0")
     cable.address(cable.pi, "10.99.0.1/24")
     cable.address(cable.nas, "10.99.0.2/24")

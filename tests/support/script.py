@@ -81,6 +81,7 @@ class Play:
         self.committed_at: float | None = None
         self.first_out: float | None = None
         self.good_for = self.bad_for = 0
+        self.out_until = [0.0 for _ in self.upses]
 
     def run(self, script: tuple[Segment, ...]) -> Play:
         """Play a script to its end; raises what is violated."""
@@ -130,7 +131,11 @@ class Play:
     def _note_truth(self, segment: Segment, readings: list[Reading]) -> None:
         needed = self.rules.min_supplies
         out = sum(segment.mains) < needed
-        if out and self.first_out is None:
+        # Nobody can know sooner that the mains of a UPS are back.
+        for index, mains in enumerate(segment.mains):
+            if not mains:
+                self.out_until[index] = self.time + RESTORE + 1
+        if self.first_out is None and sum(at <= self.time for at in self.out_until) < needed:
             self.first_out = self.time
         known = all(reading.mains is not None for reading in readings) and segment.linked
         self.good_for = self.good_for + 1 if not out and known else 0

@@ -37,6 +37,7 @@ _FORMS = {
     forms.NAME: _NAMES,
     forms.HOST_NAME: _NAMES,
     forms.INTERFACE: _NAMES,
+    forms.POWER_SUPPLY: _NAMES.map(lambda name: f"{name}:*"),
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
@@ -51,7 +52,9 @@ _FORMS = {
 # What would contradict itself nearly always, made sound.
 _SOUND: dict[Any, Any] = {
     Program: lambda it: replace(it, command=it.command or ("true",), timeout=it.poll),
-    Ping: lambda it: replace(it, hosts=it.hosts or ("192.0.2.1",)),
+    Ping: lambda it: replace(
+        it, hosts=it.hosts or ("192.0.2.1",), timeout=min(it.timeout, it.poll)
+    ),
     Ups: lambda it: replace(it, quorum=None, restore_confirm=it.confirm),
     Command: lambda it: replace(it, command=("true", *it.command)),
 }
@@ -65,7 +68,8 @@ def values(hint: Any, key: Key) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
-        unique = key.form.canonical if key.form and key.distinct else None
+        same = key.form.canonical if key.form else lambda value: value
+        unique = same if key.distinct else None
         items = values(get_args(hint)[0], key)
         return st.lists(items, max_size=4, unique_by=unique).map(tuple)
     if get_origin(hint) is dict:

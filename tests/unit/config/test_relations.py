@@ -31,6 +31,18 @@ if TYPE_CHECKING:
             id="the default of one contradicts the other",
         ),
         pytest.param(
+            "upses: {rack: {sensor: command, command: {command: [mains], timeout: 16}}}\n",
+            "1:61: upses.rack.command.timeout: is 16, but must be at most three times poll (5): "
+            "what comes later is no evidence",
+            id="a program that takes longer than its answer is good for",
+        ),
+        pytest.param(
+            "upses:\n  rack:\n    sensor: ping\n    ping: {hosts: [192.0.2.1], timeout: 7}\n",
+            "4:32: upses.rack.ping.timeout: is 7, but must be at most three times poll (2): what "
+            "comes later is no evidence",
+            id="sentinels that have longer than their answer is good for",
+        ),
+        pytest.param(
             "upses: {}\n",
             "1:1: upses: name at least one UPS, or leave the key out",
             id="no UPS at all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import os
+import socket
 import sys
 from collections import Counter
 from types import ModuleType
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.sensors import rpigpio
+from powmonman.net import link
+from powmonman.sensors import ping, rpigpio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 OFF, DOWN, UP = 20, 21, 22
 
@@ -183,6 +186,64 @@ def board(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Board]:
     yield board
     for name in ("RPi", "RPi.GPIO"):
         sys.modules.pop(name, None)
+
+
+class Sentinels:
+    """Two hosts of this machine's loopback that refuse one TCP port, and the link to them.
+
+    Silent they are by a queue that is full: the kernel drops what comes then, as for a dead host.
+    """
+
+    def __init__(self, interfaces: Path) -> None:
+        self.hosts = ("127.0.0.2", "127.0.0.3")
+        self._link = interfaces / "lo"
+        self._link.mkdir()
+        self._changes = 2
+        self.link(up=True)
+        self._ports: dict[str, socket.socket] = {}
+        self._taken: dict[str, socket.socket] = {}
+        self.port = 0
+        for host in self.hosts:
+            self._reserve(host)
+
+    def _reserve(self, host: str) -> None:
+        """Keep the port for us; nobody listens there, so it is refused."""
+        self._ports[host] = sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, self.port))
+        self.port = sock.getsockname()[1]
+
+    def alive(self, host: str, *, alive: bool) -> None:
+        """Let one host answer, or be silent."""
+        if alive and host in self._taken:
+            self._taken.pop(host).close()
+            self._ports.pop(host).close()
+            self._reserve(host)
+        elif not alive and host not in self._taken:
+            self._ports[host].listen(0)
+            self._taken[host] = socket.create_connection((host, self.port), 10)
+
+    def link(self, *, up: bool) -> None:
+        """Plug the cable in, or pull it."""
+        self._changes += 1
+        (self._link / "carrier").write_text("1\n" if up else "0\n")
+        (self._link / "carrier_changes").write_text(f"{self._changes}\n")
+
+    def close(self) -> None:
+        for each in (*self._ports.values(), *self._taken.values()):
+            each.close()
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sentinels]:
+    """Two hosts that answer; what they are asked is their one port."""
+    interfaces = tmp_path / "net"
+    interfaces.mkdir()
+    sentinels = Sentinels(interfaces)
+    monkeypatch.setattr(link, "INTERFACES", interfaces)
+    monkeypatch.setattr(ping, "WAYS", (sentinels.port,))
+    yield sentinels
+    sentinels.close()
 
 
 class Clock:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from supplies import Tree
 
-from powmonman.config.schema import Gpio, Simulated
+from powmonman.config.schema import Battery, Gpio, Ping, Program, Simulated
+from powmonman.sensors.battery import BatterySensor
+from powmonman.sensors.command import CommandSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.ping import SETTLE, PingSensor
 from powmonman.sensors.simulated import SimulatedSensor
+from powmonman.sensors.witnessed import WitnessedSensor
 from powmonman.simulate import write
 
 if TYPE_CHECKING:
@@ -74,13 +81,126 @@ class GpioWorld:
         self._clock.now += LAST_RETRY
 
 
+class BatteryWorld:
+    def __init__(self, directory: Path) -> None:
+        self._tree = Tree(directory, "thinkpad")
+        self._gone = directory / "gone"
+        self.sensor: Sensor = BatterySensor(Battery(root=str(self._tree.root), poll=0.25))
+
+    def mains(self, *, on: bool) -> None:
+        self._tree.set({"AC/online": str(int(on))})
+        self._tree.set({"BAT0/status": "Charging" if on else "Discharging"})
+
+    def break_sensor(self) -> None:
+        self._tree.root.rename(self._gone)
+
+    def mend_sensor(self) -> None:
+        self._gone.rename(self._tree.root)
+
+
+class PsutilWorld:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._battery = SimpleNamespace(percent=80, secsleft=-1, power_plugged=True)
+        self._psutil = SimpleNamespace(sensors_battery=lambda: self._battery)
+        self.sensor: Sensor = BatterySensor(Battery(poll=0.25), "darwin")
+        self.mend_sensor()
+
+    def mains(self, *, on: bool) -> None:
+        self._battery.power_plugged = on
+
+    def break_sensor(self) -> None:
+        self._monkeypatch.setitem(sys.modules, "psutil", None)
+
+    def mend_sensor(self) -> None:
+        self._monkeypatch.setitem(sys.modules, "psutil", self._psutil)
+
+
+class CommandWorld:
+    """A program that says what stands in a file, as its exit code or as JSON."""
+
+    def __init__(self, directory: Path, scripts: dict[bool, str]) -> None:
+        self._program, self._scripts = directory / "mains-on", scripts
+        self._on = True
+        command = (str(self._program),)
+        self.sensor: Sensor = CommandSensor(Program(command=command, poll=0.25, timeout=20))
+
+    def mains(self, *, on: bool) -> None:
+        self._on = on
+        write(self._program, f"#!/bin/sh\n{self._scripts[on]}\n")
+        self._program.chmod(0o755)
+
+    def break_sensor(self) -> None:
+        self._program.unlink()
+
+    def mend_sensor(self) -> None:
+        self.mains(on=self._on)
+
+
+class PingWorld:
+    """Two sentinels, both of which answered once, behind a cable."""
+
+    def __init__(self, sentinels: Any, clock: Any) -> None:
+        settings = Ping(hosts=sentinels.hosts, timeout=0.1, poll=0.25)
+        self.sensor: Sensor = PingSensor(settings, clock)
+        self._sentinels, self._clock = sentinels, clock
+        asyncio.run(self.sensor.read())
+
+    def mains(self, *, on: bool) -> None:
+        for host in self._sentinels.hosts:
+            self._sentinels.alive(host, alive=on)
+
+    def break_sensor(self) -> None:
+        self._sentinels.link(up=False)
+
+    def mend_sensor(self) -> None:
+        self._sentinels.link(up=True)
+        asyncio.run(self.sensor.read())
+        self._clock.now += SETTLE
+
+
+class WitnessedWorld:
+    """Two files that are there or gone together."""
+
+    def __init__(self, directory: Path, quorum: int | None) -> None:
+        self._members = [SimulatedWorld(directory / name) for name in ("one.yml", "two.yml")]
+        self.sensor: Sensor = WitnessedSensor([each.sensor for each in self._members], quorum)
+
+    def mains(self, *, on: bool) -> None:
+        for member in self._members:
+            member.mains(on=on)
+
+    def break_sensor(self) -> None:
+        for member in self._members:
+            member.break_sensor()
+
+    def mend_sensor(self) -> None:
+        for member in self._members:
+            member.mend_sensor()
+
+
 WORLDS = [
     "simulated",
+    "battery",
+    "battery by psutil",
     "gpio by rpi-lgpio",
     "gpio by RPi.GPIO",
     "gpio, active low",
     "gpio, outside resistor",
+    "command by exit code",
+    "command by JSON",
+    "ping",
+    "witnessed, all",
+    "witnessed, any",
 ]
+
+SCRIPTS = {
+    "command by exit code": {True: "exit 0", False: "exit 1"},
+    "command by JSON": {
+        True: """echo '{"mains": "on", "charge": 100}'""",
+        False: """echo '{"mains": "off", "charge": 90}'""",
+    },
+}
 
 
 @pytest.fixture(params=WORLDS)
@@ -88,6 +208,17 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world: World
     if request.param == "simulated":
         world = SimulatedWorld(tmp_path / "mains.yml")
+    elif request.param == "battery":
+        world = BatteryWorld(tmp_path)
+    elif request.param == "battery by psutil":
+        world = PsutilWorld(request.getfixturevalue("monkeypatch"))
+    elif request.param in SCRIPTS:
+        world = CommandWorld(tmp_path, SCRIPTS[request.param])
+    elif request.param == "ping":
+        fixtures = (request.getfixturevalue(name) for name in ("sentinels", "clock"))
+        world = PingWorld(*fixtures)
+    elif request.param.startswith("witnessed"):
+        world = WitnessedWorld(tmp_path, 1 if "any" in request.param else None)
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"

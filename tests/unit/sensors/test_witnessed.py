@@ -152,6 +152,13 @@ def test_two_of_a_kind_are_told_apart() -> None:
     assert read(WitnessedSensor(members)).reason == "simulated #1: x · simulated #2: y"
 
 
+def test_a_name_is_short() -> None:
+    gpio = Written(unknown("x"), name="GPIO17 (physical pin 11, ground on 9 or 14)")
+    assert read(WitnessedSensor([gpio, Written(OFF, name="ping")])).reason == (
+        "ping says off, 2 must · GPIO17: x"
+    )
+
+
 def test_the_configuration_makes_one(tmp_path: Path) -> None:
     files = [tmp_path / "one.yml", tmp_path / "two.yml"]
     for file in files:
@@ -178,3 +185,39 @@ def test_the_description_says_how_many_must_agree() -> None:
 
 def test_a_sensor_without_witnesses_stands_alone() -> None:
     assert not isinstance(create(Ups(sensor="gpio", gpio=Gpio(pin=17))), WitnessedSensor)
+
+
+class Alerting(Written):
+    """Has news when it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(ON)
+        self.news = asyncio.Event()
+        self.left_alone = False
+
+    async def wait(self) -> None:
+        try:
+            await self.news.wait()
+        finally:
+            self.left_alone = True
+
+
+def test_news_of_one_sensor_are_news_of_all() -> None:
+    async def run() -> None:
+        quiet, loud = Alerting(), Alerting()
+        waiting = asyncio.ensure_future(WitnessedSensor([Written(ON), quiet, loud]).wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        loud.news.set()
+        await asyncio.wait_for(waiting, 5)
+        assert quiet.left_alone
+
+    asyncio.run(run())
+
+
+def test_sensors_without_news_are_waited_for_in_vain() -> None:
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(WitnessedSensor([Written(ON), Written(ON)]).wait(), 0.05)
+
+    asyncio.run(run())

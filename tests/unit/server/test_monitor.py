@@ -96,7 +96,7 @@ def test_a_sensor_that_hangs_is_unknown_after_its_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(Sensor, "patience", 0.05)
     assert watch(Sensor(ON, None, ON), 3)[1] == (
         PowerState.UNKNOWN,
-        "the sensor did not answer within 0 s",
+        "the sensor did not answer within 0.05 s",
     )
 
 
@@ -138,3 +138,42 @@ def test_watching_is_known_to_go_on_until_it_stands_still(monkeypatch: pytest.Mo
     now = boottime()
     monkeypatch.setattr(module, "boottime", lambda: now + 12)
     assert not monitor.looking
+
+
+class Alarm(Sensor):
+    """Hears of a change, or fails to listen; polled once a minute."""
+
+    poll = 60.0
+
+    def __init__(self, *readings: Reading, fault: Exception | None = None) -> None:
+        super().__init__(*readings)
+        self._fault = fault
+
+    async def wait(self) -> None:
+        if self._fault:
+            raise self._fault
+
+
+def test_a_sensor_that_hears_of_a_change_is_read_at_once() -> None:
+    assert [state for state, _ in watch(Alarm(ON, OFF, OFF, ON), 3)] == [
+        "on_mains",
+        "on_battery",
+        "on_mains",
+    ]
+
+
+def test_a_sensor_that_hears_nothing_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(_: Sensor) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Alarm, "wait", deaf)
+    monkeypatch.setattr(Alarm, "poll", 0.05)
+    assert [state for state, _ in watch(Alarm(ON, OFF), 2)] == ["on_mains", "on_battery"]
+
+
+def test_a_sensor_that_fails_to_listen_is_polled_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Alarm, "poll", 0.2)
+    began = boottime()
+    told = watch(Alarm(ON, OFF, fault=RuntimeError("deaf")), 2)
+    assert [state for state, _ in told] == ["on_mains", "on_battery"]
+    assert boottime() - began >= 0.19
