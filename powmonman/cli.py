@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 DIRECTORY = Path("/etc/powmonman")
 
-# Command, the module that has its add_arguments() and run(), and its line in --help.
+# Command, the module that has its add_arguments() and run(), and its line in --help, if any.
 MODULES = (
     ("status", "powmonman.status", "show the UPSes and every host, as the server sees them"),
     ("watch", "powmonman.watch", "the same as a live table"),
     ("verify", "powmonman.verify", "check that this host would be protected"),
     ("plan", "powmonman.plan", "say what an outage now would do, when, and why"),
     ("shutdown-fleet", "powmonman.shutdown_fleet", "shut every host down now, whatever the power"),
+    ("guard", "powmonman.guard.command", "guard this one machine: server and client from one file"),
+    ("notify-test", "powmonman.notify.trial", "send a test message to every target, now"),
+    ("notify-deliver", "powmonman.notify.deliver", ""),
     ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
     ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
     ("bundle", "powmonman.bundle", "build the single file that hosts receive"),
@@ -90,10 +93,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "check-config", help="check configuration files", description="Check configuration files."
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    check.add_argument("--kind", choices=("server", "client"), help="what kind of file it is")
+    check.add_argument(
+        "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
+    )
     check.set_defaults(run=_check)
     for name, module, what in MODULES:
-        one = commands.add_parser(name, help=what, description=what)
+        listed: dict[str, Any] = {"help": what} if what else {}
+        one = commands.add_parser(name, description=what, **listed)
         if name == command:
             loaded = importlib.import_module(module)
             loaded.add_arguments(one)

@@ -30,7 +30,9 @@ OK, FAILED = 0, 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman plan`."""
     parser.add_argument("hosts", nargs="*", metavar="HOST", help="hosts (all)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="server.yml or client.yml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="server.yml, client.yml or guard.yml"
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -83,10 +85,9 @@ def _head(report: dict[str, Any]) -> Iterator[str]:
         loss = f"believed after {ups['confirm']:g} s"
         rows.append((name, state, loss, budget(ups), ups["sensor"]))
     yield from table(("UPS", "NOW", "LOSS", "BUDGET", "SENSOR"), rows)
-    notify = report.get("notify")
-    if notify:
-        yield ""
-        yield f"Told by notification: {notify}"
+    yield ""
+    told = [event.replace("_", " ") for event in report["notify"]]
+    yield f"People are told of: {', '.join(told)}" if told else "Nobody is told: notify is off"
 
 
 def _host(report: dict[str, Any], row: dict[str, Any], plan: Forecast) -> Iterator[str]:

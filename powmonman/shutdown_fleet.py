@@ -13,14 +13,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ServerConfig
+from powmonman.config.loader import ConfigError
 from powmonman.core.messages import Query, ShutdownFleet
-from powmonman.status import DIRECTORY, StatusError, ask_locally
+from powmonman.guard.derive import server_of
+from powmonman.status import StatusError, ask_locally, servers_file
 from powmonman.table import table
 
 if TYPE_CHECKING:
     import argparse
+
+    from powmonman.config.schema import ServerConfig
 
 OK, FAILED, USAGE = 0, 1, 2
 EVERY = 0.2
@@ -35,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=DIRECTORY / "server.yml",
+        default=servers_file(),
         metavar="FILE",
-        help="the server's configuration (%(default)s)",
+        help="the server's configuration, or the guard's (%(default)s)",
     )
     parser.add_argument(
         "--confirm", metavar="FLEET", help="the fleet's name, instead of typing it when asked"
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for the fleet's name, give the order, and watch it being obeyed."""
     try:
-        config = load(args.config, ServerConfig)
+        config = server_of(args.config)
         report = ask_locally(config, Query())
         going = [host for host in report["clients"] if host["connected"]]
         if not going:
@@ -87,12 +89,15 @@ def _typed(fleet: str) -> str:
 
 
 def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
-    """Say of each host when it has committed; a host that is gone afterwards has been going."""
-    end = time.monotonic() + seconds
+    """Say of each host when it has committed: one in dry run is idle again at once."""
+    began = time.monotonic()
+    end = began + seconds
     waiting = set(going)
     while waiting and time.monotonic() < end:
         for host in ask_locally(config, Query())["clients"]:
-            if host["name"] in waiting and host["phase"] == "committed":
+            since = host["committed"]
+            obeyed = since is not None and since <= time.monotonic() - began + EVERY
+            if host["name"] in waiting and (obeyed or host["phase"] == "committed"):
                 waiting.discard(host["name"])
                 print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
         time.sleep(EVERY)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from powmonman.config import loader
-from powmonman.config.schema import ServerConfig
+from powmonman.guard.derive import server_of
 from powmonman.sensors.simulated import render
 
 SERVER_CONFIG = "/etc/powmonman/server.yml"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--config",
         type=Path,
-        help=f"write the file that this server.yml names (default: {SERVER_CONFIG})",
+        help=f"write the file that this server.yml or guard.yml names (default: {SERVER_CONFIG})",
     )
     parser.add_argument("--ups", help="the UPS, where the configuration has several")
     parser.add_argument("--charge", type=_percent, help="charge of the battery in percent")
@@ -86,7 +86,7 @@ def _target(file: Path | None, config: Path | None, ups: str | None) -> Path:
     path = config or Path(SERVER_CONFIG)
     if config is None and not path.exists():
         raise TargetError(f"no {path} on this host: give --file FILE or --config server.yml")
-    upses = loader.load(path, ServerConfig).upses
+    upses = server_of(path).upses
     simulated = {name: u.simulated.file for name, u in upses.items() if u.sensor == "simulated"}
     known = ", ".join(sorted(simulated)) or "none"
     if ups is None and len(simulated) == 1:

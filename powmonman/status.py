@@ -25,6 +25,7 @@ from powmonman.core.messages import (
     decode,
     encode,
 )
+from powmonman.guard.derive import is_guard, server_of
 from powmonman.service.files import socket_address
 from powmonman.table import table
 
@@ -43,7 +44,9 @@ class StatusError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman status`."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="server.yml or client.yml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="server.yml, client.yml or guard.yml"
+    )
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
 
 
@@ -68,14 +71,21 @@ def fetch(config: Path | None = None) -> dict[str, Any]:
         StatusError: Nobody answers.
         ConfigError: The configuration that says whom to ask can't be read.
     """
-    path = config or next(
-        (p for p in (DIRECTORY / "server.yml", DIRECTORY / "client.yml") if p.exists()), None
-    )
+    usual = (DIRECTORY / f"{kind}.yml" for kind in ("server", "client", "guard"))
+    path = config or next((p for p in usual if p.exists()), None)
     if path is None:
-        raise StatusError(f"neither server.yml nor client.yml in {DIRECTORY}: name one: --config")
-    if path.name.startswith("server"):
-        return ask_locally(load(path, ServerConfig), Query())
+        raise StatusError(
+            f"no server.yml, client.yml or guard.yml in {DIRECTORY}: name one: --config"
+        )
+    if path.name.startswith("server") or is_guard(path):
+        return ask_locally(server_of(path), Query())
     return _ask_remotely(load(path, ClientConfig))
+
+
+def servers_file() -> Path:
+    """Return the usual file of the server on this host: server.yml, or guard.yml."""
+    server, guard = DIRECTORY / "server.yml", DIRECTORY / "guard.yml"
+    return guard if guard.exists() and not server.exists() else server
 
 
 def ask_locally(config: ServerConfig, message: Message) -> dict[str, Any]:

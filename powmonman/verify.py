@@ -21,7 +21,8 @@ from powmonman import __version__
 from powmonman.client.agent import VIEW, VIEW_LASTS
 from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
+from powmonman.guard import derive
 from powmonman.net.tls import IdentityError, client_context, server_context
 from powmonman.service.clock import boottime
 from powmonman.service.files import read_json
@@ -36,7 +37,11 @@ Faults = Iterator[str]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman verify`."""
     parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="server.yml or client.yml"
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="server.yml, client.yml or guard.yml",
     )
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="S", help="give the daemon S seconds (0)"
@@ -58,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _faults(path: Path, facts: dict[str, Any]) -> Faults:
     try:
-        if path.name.startswith("server"):
+        if derive.is_guard(path):
+            client = derive.client(load(path, GuardConfig), derive.this_host())
+            yield from _server(path, derive.server_of(path), facts, "powmonman-guard")
+            yield from _client(path, client, facts, "powmonman-guard")
+        elif path.name.startswith("server"):
             yield from _server(path, load(path, ServerConfig), facts)
         else:
             yield from _client(path, load(path, ClientConfig), facts)
@@ -66,7 +75,9 @@ def _faults(path: Path, facts: dict[str, Any]) -> Faults:
         yield str(error)
 
 
-def _server(path: Path, config: ServerConfig, facts: dict[str, Any]) -> Faults:
+def _server(
+    path: Path, config: ServerConfig, facts: dict[str, Any], unit: str = "powmonman-server"
+) -> Faults:
     yield from _identity(config.tls.identity, server_context)
     try:
         report = fetch(path)
@@ -75,13 +86,15 @@ def _server(path: Path, config: ServerConfig, facts: dict[str, Any]) -> Faults:
         return
     facts.update(version_running=report["version"], upses=report["upses"])
     yield from report["faults"]
-    yield from _program(report, "powmonman-server")
+    yield from _program(report, unit)
     for name, ups in report["upses"].items():
         if ups["state"] == "unknown":
             yield f"UPS {name}: power unknown: {ups['reason']}"
 
 
-def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
+def _client(
+    path: Path, config: ClientConfig, facts: dict[str, Any], unit: str = "powmonman-client"
+) -> Faults:
     yield from _identity(config.tls.identity, client_context)
     yield from _commands(path, config)
     view = read_json(Path(config.runtime_dir) / VIEW)
@@ -89,7 +102,7 @@ def _client(path: Path, config: ClientConfig, facts: dict[str, Any]) -> Faults:
         yield "the client is not running"
         return
     facts.update({name: view.get(name) for name in ("server", "port", "phase", "power", "dry_run")})
-    yield from _program(view, "powmonman-client")
+    yield from _program(view, unit)
     if view.get("reload_fault"):
         yield f"the last reload was refused: {view['reload_fault']}"
     if not view.get("connected"):

@@ -57,7 +57,9 @@ class Screen:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `powmonman watch`."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="server.yml or client.yml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="server.yml, client.yml or guard.yml"
+    )
     parser.add_argument("--every", type=float, default=EVERY, metavar="S", help="refresh interval")
     parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="stop after S s")
 

@@ -16,7 +16,9 @@ from powmonman.config.schema import (
     ClientConfig,
     Command,
     FleetPolicy,
+    GuardConfig,
     HostPolicy,
+    Notify,
     ServerConfig,
     Source,
     Ups,
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 
 GOOD, BAD = 0, 2
 
-_KINDS: dict[str, type[ServerConfig | ClientConfig]] = {
+_KINDS: dict[str, type[ServerConfig | ClientConfig | GuardConfig]] = {
     "server": ServerConfig,
     "client": ClientConfig,
+    "guard": GuardConfig,
 }
 _BOLD, _RED, _YELLOW, _GREEN = "1", "31", "33", "32"
 
@@ -39,7 +42,7 @@ def check_files(paths: Iterable[Path | str], kind: str | None = None) -> int:
 
     Args:
         paths: The files.
-        kind: "server" or "client"; by default the file's name tells.
+        kind: "server", "client" or "guard"; by default the file's name tells.
 
     Returns:
         0 if all files are good, warnings or not; 2 if any has a fault.
@@ -58,10 +61,18 @@ def _check(path: Path, kind: str | None) -> bool:
     for warning in loaded.warnings:
         _report(warning, "warning")
     config = loaded.config
-    told = _server(config) if isinstance(config, ServerConfig) else _client(config)
+    told = _told(config)
     name = _painted(printable(str(path)), _BOLD, sys.stdout)
     print(f"{name}: {_painted('ok', _GREEN, sys.stdout)} ({told})")
     return True
+
+
+def _told(config: ServerConfig | ClientConfig | GuardConfig) -> str:
+    if isinstance(config, ServerConfig):
+        return _server(config)
+    if isinstance(config, ClientConfig):
+        return _client(config)
+    return f"{_sensed(config.ups)}; {_client(config)}{_notified(config.notify)}"
 
 
 def _kind_of(path: Path) -> str:
@@ -69,7 +80,10 @@ def _kind_of(path: Path) -> str:
     kinds = [kind for kind in _KINDS if kind in path.name.lower()]
     if len(kinds) == 1:
         return kinds[0]
-    message = "is this a server's or a client's file? Say --kind server or --kind client"
+    message = (
+        "is this a server's, a client's or a guard's file? Say --kind server, --kind client or "
+        "--kind guard"
+    )
     raise ConfigError([Fault(printable(str(path)), None, None, "", message)])
 
 
@@ -79,9 +93,11 @@ def _server(config: ServerConfig) -> str:
     policy = config.policy
     when = [f"after {shown(policy.after)} s on battery", *_triggers(policy)]
     told = f"{count}: {watched}; hosts shut down {' or '.join(when)}, if not told otherwise"
-    if config.notify.enabled:
-        told += f"; notifications to the targets in {config.notify.targets}"
-    return told
+    return told + _notified(config.notify)
+
+
+def _notified(notify: Notify) -> str:
+    return f"; notifications to the targets in {notify.targets}" if notify.enabled else ""
 
 
 def _sensed(ups: Ups) -> str:
@@ -118,7 +134,7 @@ def _triggers(policy: FleetPolicy | HostPolicy) -> list[str]:
     return said
 
 
-def _client(config: ClientConfig) -> str:
+def _client(config: ClientConfig | GuardConfig) -> str:
     policy = config.policy
     when = f"as the fleet's policy says, but at least {shown(policy.min_observe)} s on battery"
     if policy.after is not None:

@@ -145,6 +145,7 @@ HOST_NAME = _matching(
 )
 INTERFACE = _matching(r"[^\s/]{1,15}", "an interface's name, such as eth0")
 POWER_SUPPLY = _matching(r"[^\s/]{1,63}", "a power supply's name, such as AC; `*` is any text")
+USER = _matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "the name of a user of this host")
 FINGERPRINT = _matching(
     r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){31}",
     "64 hexadecimal digits, with or without colons between pairs",

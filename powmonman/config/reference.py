@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from powmonman.config.scalars import bounds, shown
-from powmonman.config.schema import ClientConfig, ServerConfig, described
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig, described
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
@@ -24,7 +24,9 @@ INTRODUCTION = """\
 # Configuration
 
 The server reads `/etc/powmonman/server.yml`, every client `/etc/powmonman/client.yml`. The roles
-write both; by hand they work the same. Every key has a default, so a file holds only what differs.
+write both; by hand they work the same. A single machine that guards itself has one file for both
+parts, `/etc/powmonman/guard.yml` ([laptop.md](laptop.md)). Every key has a default, so a file holds
+only what differs.
 
 ```sh
 powmonman check-config /etc/powmonman/client.yml   # every fault, or "ok"
@@ -78,19 +80,36 @@ shutdown:
   via: unit
 """
 
+GUARD_EXAMPLE = """\
+policy:
+  charge_drop: 0.5            # half of the charge at the outage's start
+  after: 7200                 # and never longer than two hours
+shutdown:
+  commands:
+    - command: [systemctl, stop, postgresql]
+      timeout: 120
+user: powmonman
+"""
+
 
 def page() -> str:
     """Return the whole page."""
+    server: dict[str, str] = {}
+    client: dict[str, str] = {}
     return INTRODUCTION + "\n".join(
         [
             "## server.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{SERVER_EXAMPLE}```\n",
-            *_section(ServerConfig, ServerConfig(), "", "server.yml", {}),
+            *_section(ServerConfig, ServerConfig(), "", "server.yml", server),
             "## client.yml\n",
             "An example; every other key has its default.\n",
             f"```yaml\n{CLIENT_EXAMPLE}```\n",
-            *_section(ClientConfig, ClientConfig(), "", "client.yml", {}),
+            *_section(ClientConfig, ClientConfig(), "", "client.yml", client),
+            "## guard.yml\n",
+            "An example; every other key has its default. What is as above is only named.\n",
+            f"```yaml\n{GUARD_EXAMPLE}```\n",
+            *_section(GuardConfig, GuardConfig(), "", "guard.yml", client | server),
         ]
     )
 
@@ -116,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
 def _section(cls: type, default: Any, path: str, title: str, told: dict[str, str]) -> list[str]:
     """Describe a section's keys in a table, and below it the sections in it.
 
-    `told` says where the file's part of the page describes a section with these defaults already.
+    `told` says where the page describes a section with these defaults already.
     """
     hints = get_type_hints(cls)
     rows, below = [], []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHELL_WORDS = {"&&", "||", "|", ";", ">", ">>", "<", "&"}
 _KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
+_BATTERY_TRIGGERS = ("charge_below", "charge_drop", "runtime_below")
 # Resistors on the board pull these up, against any internal pull-down.
 _PULLED_UP_PINS = (2, 3)
 
@@ -149,7 +150,7 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                 warning=True,
             )
     if not any(source.sensor in _KNOW_BATTERIES for source in _all_sources(server)):
-        for trigger in ("charge_below", "charge_drop", "runtime_below"):
+        for trigger in _BATTERY_TRIGGERS:
             if getattr(server.policy, trigger):
                 yield Problem(
                     (("policy", trigger), ("upses",)),
@@ -224,7 +225,42 @@ def _client(client: schema.ClientConfig) -> Iterator[Problem]:
             (("discovery", "enabled"), ("servers",)),
             "is false and servers is empty: this host could never find the server",
         )
-    policy = client.policy
+    yield from _observed(client.policy)
+
+
+def _guard(guard: schema.GuardConfig) -> Iterator[Problem]:
+    after = guard.policy.after
+    if after is not None and guard.ups.runtime is not None and guard.ups.runtime <= after:
+        yield Problem(
+            (("ups", "runtime"), ("policy", "after")),
+            f"is {shown(guard.ups.runtime)}, but policy.after is {shown(after)}: this host may "
+            "lose power before it shuts down",
+            warning=True,
+        )
+    if not any(source.sensor in _KNOW_BATTERIES for _, source in sources(guard.ups)):
+        for trigger in _BATTERY_TRIGGERS:
+            if getattr(guard.policy, trigger):
+                yield Problem(
+                    (("policy", trigger), ("ups", "sensor")),
+                    "never comes: no sensor here knows a battery, they tell the mains alone. Set "
+                    "it to 0, and policy.after to what the battery surely lasts",
+                    warning=True,
+                )
+    if guard.user == "root":
+        yield Problem(
+            (("user",),),
+            "the server part is never run as root: name another user, or leave the key out",
+        )
+    if guard.shutdown.via == "unit":
+        yield Problem(
+            (("shutdown", "via"),),
+            "'unit' has no effect: the guard's client runs the commands itself",
+            warning=True,
+        )
+    yield from _observed(guard.policy)
+
+
+def _observed(policy: schema.HostPolicy) -> Iterator[Problem]:
     if policy.after is not None and policy.after < policy.min_observe:
         yield Problem(
             (("policy", "after"), ("policy", "min_observe")),
@@ -242,4 +278,5 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.ServerConfig: _server,
     schema.Command: _command,
     schema.ClientConfig: _client,
+    schema.GuardConfig: _guard,
 }

@@ -1,4 +1,4 @@
-"""Every key of `server.yml` and `client.yml`: type, default, bounds, and what it means.
+"""Every key of `server.yml`, `client.yml` and `guard.yml`: type, default, bounds, its meaning.
 
 The loader, the error messages and the generated reference all read these classes, so a key is
 described here and nowhere else. Durations are seconds. What keys say of each other stands in
@@ -392,7 +392,8 @@ class Notify:
     enabled: bool = key(False, "Send notifications. Needs the extra `notify` on the server.")
     targets: str = key(
         "/etc/powmonman/notify.yml",
-        "YAML file with `targets:`, Apprise URLs by name. They hold passwords: mode 0640, root's.",
+        "YAML file with `targets:`, Apprise URLs by name. They hold passwords: root's, and for the "
+        "group powmonman alone (0640). It is read anew for each delivery.",
         form=forms.PATH,
     )
     events: Events = key(Events, "Which events are told.")
@@ -418,18 +419,25 @@ class Notify:
         2.0, "Events within this time make one message.", unit="s", minimum=0, maximum=300
     )
     timeout: float = key(
-        30.0, "Time that the delivery of one message has.", unit="s", minimum=1, maximum=300
+        30.0,
+        "Time that the delivery of one message has, the start of its process included.",
+        unit="s",
+        minimum=5,
+        maximum=300,
     )
     late_after: float = key(
         60.0, "Age from which a message is marked late.", unit="s", minimum=1, maximum=86400
     )
     keep: int = key(
         200,
-        "Messages that wait for delivery at most; the oldest give way.",
+        "Messages that wait for delivery at most; the oldest give way, and the next one sent says "
+        "how many.",
         minimum=1,
-        maximum=10000,
+        maximum=2000,
     )
-    templates: dict[str, Template] = key(dict, "Own words, by event.", form=forms.EVENT)
+    templates: dict[str, Template] = key(
+        dict, "Own words, by event (docs/notifications.md).", form=forms.EVENT
+    )
 
 
 @dataclass(frozen=True)
@@ -610,3 +618,38 @@ class ClientConfig:
         "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
     )
     log: Log = key(Log, "Logging.")
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """`guard.yml`: a laptop, or any single machine, that guards itself."""
+
+    ups: Ups = key(lambda: Ups(sensor="battery"), "What carries this host when the mains fail.")
+    policy: HostPolicy = key(
+        lambda: HostPolicy(
+            after=14400.0, charge_below=0.0, charge_drop=0.5, runtime_below=0.0, low_battery=True
+        ),
+        "When this host shuts down. On most batteries half of the charge comes before `after`. "
+        "The fleet is this host alone, with the defaults of `policy` in server.yml.",
+    )
+    shutdown: Shutdown = key(Shutdown, "How this host shuts down. `via` is always `direct`.")
+    dry_run: bool = key(False, "Do everything except run the commands.")
+    warn_users: bool = key(True, "Write to the terminals of logged-in users (`wall`).")
+    notify: Notify = key(Notify, "Word of it to people.")
+    port: int = key(
+        PORT, "TCP port of the server part, on 127.0.0.1 only.", minimum=1, maximum=65535
+    )
+    user: str = key(
+        "nobody",
+        "Who the server part runs as, if the guard is started as root. Better a user that "
+        "nothing else runs as.",
+        form=forms.USER,
+    )
+    state_dir: str = key("/var/lib/powmonman", "What must survive a power cut.", form=forms.PATH)
+    runtime_dir: str = key(
+        "/run/powmonman", "What must survive a restart, but no boot.", form=forms.PATH
+    )
+    log: Log = key(
+        Log,
+        "Logging. `file` is the client's; the server part's is `server/server.log` in `state_dir`.",
+    )

@@ -20,14 +20,17 @@ from powmonman.core.messages import Error, Message, Policy, Query, Report, Shutd
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
-from powmonman.net.tls import IdentityError, server_context
+from powmonman.net.tls import IdentityError, end_of_own, server_context
+from powmonman.notify import Notifier
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
+from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
+from powmonman.server.seen import seen
 from powmonman.server.session import Session
 from powmonman.service import notify
 from powmonman.service.clock import boottime
@@ -36,6 +39,7 @@ from powmonman.service.logs import Logs
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from powmonman.config.schema import Tls
     from powmonman.core.outage import Supply
 
 log = logging.getLogger("powmonman.server")
@@ -63,6 +67,8 @@ class Server:
             report=self.report,
             revoked=config.tls.revoked,
         )
+        self._notifier = Notifier(config)
+        self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._announcer: Announcer | None = None
@@ -86,7 +92,13 @@ class Server:
         async with local_socket(Path(self._config.runtime_dir), self._answer):
             parts = [
                 self._keep_running(part)
-                for part in (self._beat(), self._remember(), self._sweep(), self._announce())
+                for part in (
+                    self._beat(),
+                    self._remember(),
+                    self._sweep(),
+                    self._announce(),
+                    self._notifier.run(),
+                )
             ]
             log.info(
                 "fleet %s · listening on %s · %d UPS",
@@ -153,6 +165,13 @@ class Server:
         else:
             self._hub.publish(changed=True)
             await self._memory.keep(self._supplies(), changed=True)
+        self._look()
+
+    def _look(self) -> None:
+        """Find what people are to be told; whatever comes of it, the server goes on."""
+        if self._notifier.enabled:
+            now, ends = boottime(), self._certificate_ends
+            self._notifier.observe(seen(self._supplies(), self._roster, self._policy, ends, now))
 
     def _state(self) -> State:
         now = boottime()
@@ -212,6 +231,7 @@ class Server:
             # After a stall of this server's own, the answers lie unread in the sockets.
             if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
                 self._hub.sweep(self._config.lease)
+                self._look()
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
 
@@ -261,6 +281,8 @@ class Server:
         before, self._config = self._config, config
         self._logs.apply(config.log)
         self._roster.expect(config.clients)
+        self._notifier.reconfigure(config)
+        self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
@@ -281,33 +303,30 @@ class Server:
 
     def report(self) -> dict[str, Any]:
         """Return all that `powmonman status` shows."""
-        now = boottime()
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
+        faults += self._notifier.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
+        now = boottime()
         return {
-            "fleet": self._config.fleet,
+            **of_config(self._config),
+            "policy": to_json(self._policy),
             "version": __version__,
             "program": powmonman.__file__,
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
-            "policy": to_json(self._policy),
-            "lease": self._config.lease,
             "faults": faults,
             "last_push": self._hub.last_push,
-            "upses": {
-                name: {
-                    **to_json(monitor.supply.news(now)),
-                    "full_runtime": monitor.supply.full_runtime,
-                    "repaying": monitor.supply.repaying,
-                    "recharge_reserve": monitor.ups.recharge_reserve,
-                    "confirm": monitor.ups.confirm,
-                    "sensor": monitor.sensor.describe(),
-                }
-                for name, monitor in self._monitors.items()
-            },
+            "upses": {name: of_ups(monitor, now) for name, monitor in self._monitors.items()},
             "clients": self._roster.rows(now, self._state_id),
         }
+
+
+def _end_of(tls: Tls) -> float | None:
+    """Return when the server's own certificate ends, where anybody can tell."""
+    with contextlib.suppress(IdentityError, OSError):
+        return end_of_own(Path(tls.identity))
+    return None
 
 
 def run(path: Path) -> int:

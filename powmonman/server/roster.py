@@ -34,6 +34,7 @@ class Host:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
         left: Seconds until its shutdown as it said at `left_at`.
+        committed_at: When it said last that it commits.
         certificate_ends: In seconds of the wall clock.
     """
 
@@ -45,6 +46,7 @@ class Host:
     hello: Hello | None = None
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
+    committed_at: float | None = None
     expired: bool = False
     certificate_ends: float | None = None
 
@@ -82,6 +84,8 @@ class Roster:
         """`name` reported what it is about to do."""
         host = self.hosts[name]
         host.status, host.left_at = status, now
+        if status.phase == "committed":
+            host.committed_at = now
 
     def left(self, name: str, now: float) -> None:
         """`name` is no longer connected."""
@@ -102,6 +106,7 @@ def _row(host: Host, now: float, state_id: str) -> dict[str, Any]:
         "for": None if host.since is None else round(now - host.since, 1),
         "address": host.address,
         "phase": status.phase if host.since is not None else "never seen",
+        "committed": None if host.committed_at is None else round(now - host.committed_at, 1),
         "power": status.power if host.connected else PowerState.UNKNOWN,
         "left": None if left is None else round(left, 1),
         "outage": status.outage,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,7 @@ class Fleet:
         self.stranger = stranger
         self._reservation = _reserve()
         self._daemons: list[Daemon] = []
+        self._open_places: list[Path] = []
         self._plug = root / "mains.yml"
         self._ran = root / "ran"
         self._tools = root / "tools"
@@ -137,6 +140,40 @@ class Fleet:
         }
         return self._new("client", name, self.authority.client(name), settings, changes)
 
+    def guard(self, *commands: str, **changes: Any) -> Daemon:
+        """Return a guard of a machine of its own, `laptop`, that is not started yet.
+
+        Its server part runs as another user, who gets at nothing below pytest's directories.
+        """
+        place = Path(tempfile.mkdtemp(prefix="powmonman-guard-"))
+        place.chmod(0o755)
+        self._open_places.append(place)
+        self._plug, self._ran = place / "mains.yml", place / "ran"
+        self.mains("on")
+        settings = {
+            "ups": {
+                "sensor": "simulated",
+                "simulated": {"file": str(self._plug), "poll": 0.05},
+                "confirm": CONFIRM,
+                "restore_confirm": CONFIRM,
+            },
+            "policy": {"after": 4, "min_observe": 1, "confirm": CONFIRM},
+            "shutdown": {
+                "commands": [self.command("laptop", entry) for entry in commands],
+                "final": self.command("laptop", "poweroff"),
+            },
+            "warn_users": False,
+            "port": self.port,
+            "state_dir": str(place / "state"),
+            "runtime_dir": str(place / "run"),
+            "log": {"level": "debug"},
+        }
+        daemon = Daemon("guard", place, settings)
+        daemon.environment["PATH"] = self._path
+        daemon.configure(**changes)
+        self._daemons.append(daemon)
+        return daemon
+
     def command(self, host: str, what: str, then: str = "", **options: Any) -> dict[str, Any]:
         """Return a command that leaves a trace, and goes on with the shell script `then`."""
         script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}; {then}'
@@ -208,9 +245,12 @@ class Fleet:
         for daemon in self._daemons:
             daemon.cleanup()
         self._reservation.close()
-        for pid in _mentioning(f"{self._root}/"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for place in (self._root, *self._open_places):
+            for pid in _mentioning(f"{place}/"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for place in self._open_places:
+            shutil.rmtree(place, ignore_errors=True)
 
     def logs(self) -> str:
         """Return every log, for a test that failed."""

@@ -173,6 +173,9 @@ class Play:
         for command in commands:
             if isinstance(command, Run):
                 self._commit()
+        if self.plan.phase is Phase.IDLE:
+            # A host that is still there after ten minutes of good mains counts outages again.
+            self.committed_at = None
 
     def _commit(self) -> None:
         if self.committed_at is not None:

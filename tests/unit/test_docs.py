@@ -14,7 +14,8 @@ import yaml
 
 from powmonman import cli
 from powmonman.config.loader import ConfigError, parse
-from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
+from powmonman.notify import targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -249,7 +250,7 @@ def test_every_variable_of_the_inventory_exists(page: Path) -> None:
     assert set() == named - variables() - tags() - NO_VARIABLES
 
 
-def faults(text: str, kind: type[ServerConfig | ClientConfig]) -> list[str]:
+def faults(text: str, kind: type[ServerConfig | ClientConfig | GuardConfig]) -> list[str]:
     try:
         parse(text, kind)
     except ConfigError as error:
@@ -265,17 +266,27 @@ def documents(page: Path) -> list[dict[str, Any]]:
     return [document for document in loaded if isinstance(document, dict)]
 
 
-def names(kind: type[ServerConfig | ClientConfig]) -> set[str]:
+def names(kind: type[ServerConfig | ClientConfig | GuardConfig]) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
 @each_page
-def test_every_configuration_file_loads(page: Path) -> None:
+def test_every_configuration_file_loads(page: Path, tmp_path: Path) -> None:
     for document in documents(page):
+        if set(document) == {"targets"}:
+            file = tmp_path / "notify.yml"
+            file.touch(0o600)
+            file.write_text(yaml.safe_dump(document))
+            assert targets.load(file)
+            continue
         if any(key.startswith("powmonman_") for key in document):
             continue
-        kinds = [kind for kind in (ServerConfig, ClientConfig) if set(document) <= names(kind)]
-        assert kinds, f"neither server.yml nor client.yml: {document}"
+        kinds = [
+            kind
+            for kind in (ServerConfig, ClientConfig, GuardConfig)
+            if set(document) <= names(kind)
+        ]
+        assert kinds, f"neither server.yml nor client.yml nor guard.yml: {document}"
         text = yaml.safe_dump(document, sort_keys=False)
         assert [] in [faults(text, kind) for kind in kinds], text
 

@@ -92,7 +92,8 @@ def test_one_bad_file_is_enough_and_hides_no_other(capsys: pytest.CaptureFixture
 def test_a_name_that_tells_no_kind_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_files(["nas.yml"]) == 2
     expected = (
-        "nas.yml: is this a server's or a client's file? Say --kind server or --kind client\n"
+        "nas.yml: is this a server's, a client's or a guard's file? Say --kind server, "
+        "--kind client or --kind guard\n"
     )
     assert capsys.readouterr() == ("", expected)
     assert check_files(["nas.yml"], "client") == 0

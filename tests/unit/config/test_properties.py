@@ -17,6 +17,7 @@ from powmonman.config.loader import ConfigError, parse
 from powmonman.config.schema import (
     ClientConfig,
     Command,
+    GuardConfig,
     Key,
     Ping,
     Program,
@@ -28,7 +29,7 @@ from powmonman.config.schema import (
 # A busy machine is slow; that says nothing of the loader.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-CLASSES = (ServerConfig, ClientConfig)
+CLASSES = (ServerConfig, ClientConfig, GuardConfig)
 
 _NAMES = st.text(string.ascii_letters + string.digits, min_size=1, max_size=12)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -40,6 +41,7 @@ _FORMS = {
     forms.POWER_SUPPLY: _NAMES.map(lambda name: f"{name}:*"),
     forms.PATH: _PATHS,
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
+    forms.USER: st.text(string.ascii_lowercase, min_size=1, max_size=12),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
     forms.IP_ADDRESS: st.ip_addresses().map(str),
     forms.HOST: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "localhost"]),

@@ -7,7 +7,7 @@ import pytest
 
 from powmonman.config import reference
 from powmonman.config.loader import ConfigError, Loaded, parse
-from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,12 +34,16 @@ def test_a_page_out_of_date_is_noticed_and_left_alone(
 
 @pytest.mark.parametrize(
     ("text", "cls"),
-    [(reference.SERVER_EXAMPLE, ServerConfig), (reference.CLIENT_EXAMPLE, ClientConfig)],
+    [
+        (reference.SERVER_EXAMPLE, ServerConfig),
+        (reference.CLIENT_EXAMPLE, ClientConfig),
+        (reference.GUARD_EXAMPLE, GuardConfig),
+    ],
 )
 def test_the_examples_are_good_and_draw_no_warning(
-    text: str, cls: type[ServerConfig | ClientConfig]
+    text: str, cls: type[ServerConfig | ClientConfig | GuardConfig]
 ) -> None:
-    loaded: Loaded[ServerConfig | ClientConfig] = parse(text, cls)
+    loaded: Loaded[ServerConfig | ClientConfig | GuardConfig] = parse(text, cls)
     assert loaded.warnings == ()
     assert text in reference.page()
 

@@ -38,6 +38,7 @@ def test_a_row_says_who_is_there_since_when_and_what_it_said_of_itself(roster: R
         "for": 30.0,
         "address": "192.0.2.9",
         "phase": "counting",
+        "committed": None,
         "power": "on_battery",
         "left": 100.0,
         "outage": "o1",
