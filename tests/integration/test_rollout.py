@@ -2,84 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-ANSIBLE = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.defpath}") or ""
+from .rollout import Rollout, Run, needs_ansible, play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # stat and unarchive, link, config, certificate, service, proof; below systemd no prefix is made.
 MODULES_ALLOWED = 10
 
-pytestmark = [
-    pytest.mark.skipif(not ANSIBLE, reason="ansible-playbook is missing"),
-    pytest.mark.timeout(300),
-]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a playbook said."""
-
-    code: int
-    output: str
-
-    def changed(self, host: str) -> int:
-        found = re.search(rf"(?m)^{host} +: ok=\d+ +changed=(\d+)", self.output)
-        assert found, self.output
-        return int(found[1])
-
-    def modules(self, address: str) -> int:
-        """Return how many modules ran on a host, of a run with -vvv."""
-        return len(re.findall(rf"(?m)^<{address}> EXEC .*python[\d.]* && sleep 0", self.output))
-
-    @property
-    def text(self) -> str:
-        """The output without its line breaks, which fall anywhere."""
-        return " ".join(self.output.split())
-
-
-class Rollout:
-    """An inventory of two hosts below a directory, and playbooks run with it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.stage = directory / ".demo"
-        self._inventory = directory / "inventory"
-        shutil.copytree(REPOSITORY / "inventory.demo", self._inventory)
-        (self._inventory / "hosts.yml").write_text(
-            "powmonman_server: {hosts: {pi: {ansible_host: 127.0.0.11}}}\n"
-            "powmonman_client: {hosts: {database: {ansible_host: 127.0.0.14}}}\n"
-        )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.11", 0))
-            self._port = probe.getsockname()[1]
-
-    def run(self, *options: str, playbook: str = "site.yml", **variables: Any) -> Run:
-        variables["powmonman_port"] = self._port
-        done = subprocess.run(
-            [ANSIBLE, "-i", self._inventory, "-e", json.dumps(variables), playbook, *options],
-            cwd=REPOSITORY,
-            env=os.environ | {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "NO_COLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout)
-
-    def program(self, host: str, *arguments: str) -> Run:
-        program = self.stage / host / "usr" / "local" / "bin" / "powmonman"
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-        return Run(done.returncode, done.stdout)
+pytestmark = [needs_ansible, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
@@ -99,26 +35,19 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     rollout = Rollout(tmp_path_factory.mktemp("story"))
-
-    def files() -> list[str]:
-        """Return what is below the stage, the control node's cache left out."""
-        found = (path for path in rollout.stage.rglob("*") if path.is_file())
-        return sorted(str(path.relative_to(rollout.stage)) for path in found)
-
     try:
         return Story(
             check=rollout.run("--check"),
-            after_check=[name for name in files() if not name.startswith("cache/")],
+            after_check=[name for name in rollout.files() if not name.startswith("cache/")],
             first=rollout.run(),
             second=rollout.run("-vvv"),
             status=rollout.run(playbook="playbooks/status.yml"),
             rotation=rollout.run(playbook="playbooks/rotate.yml", powmonman_rotate="database"),
             removal=rollout.run(playbook="playbooks/uninstall.yml", powmonman_forget_ca=True),
-            after_removal=files(),
+            after_removal=rollout.files(),
         )
     finally:
-        for pid_file in rollout.stage.glob("*/run/powmonman/*.pid"):
-            rollout.program(pid_file.parts[-4], "process", "stop", "--pid-file", str(pid_file))
+        rollout.stop()
 
 
 @pytest.fixture
@@ -162,15 +91,9 @@ def test_uninstall_leaves_nothing_and_nothing_running(story: Story) -> None:
 def test_without_an_inventory_it_says_what_to_do(tmp_path: Path) -> None:
     nothing = tmp_path / "hosts.yml"
     nothing.write_text("all: {hosts: {}}\n")
-    done = subprocess.run(
-        [ANSIBLE, "-i", nothing, "site.yml"],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "cp -r inventory.example inventory" in done.stdout
+    done = play("site.yml", "-i", str(nothing))
+    assert done.code != 0
+    assert "cp -r inventory.example inventory" in done.output
 
 
 RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
@@ -211,6 +134,48 @@ RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
             id="a command that comes in by powmonman_client_config",
         ),
         pytest.param(
+            {"powmonman_client_upses": ["rakc"]},
+            "pi watches no UPS 'rakc' (did you mean rack?). It watches rack",
+            id="a UPS that the server doesn't watch",
+        ),
+        pytest.param(
+            {"powmonman_client_min_supplies": 2},
+            "powmonman_client_min_supplies: is 2, but pi watches only rack",
+            id="more supplies than there are",
+        ),
+        pytest.param(
+            {"powmonman_server_notify_targets": {"mail": {"url": "json://u:hunter2@x", "evnt": 1}}},
+            "powmonman_server_notify_targets: mail may have url, and events",
+            id="a target with a misspelt key",
+        ),
+        pytest.param(
+            {"powmonman_server_notify_targets": {"mail": "hunter2@example.org"}},
+            "powmonman_server_notify_targets: mail must be an Apprise URL",
+            id="a target that is no URL",
+        ),
+        pytest.param(
+            {"powmonman_server_nut_drivers": {"desk": {"driver": "usbhid-ups"}}},
+            "powmonman_server_nut_drivers: desk needs driver and port",
+            id="a driver without a port",
+        ),
+        pytest.param(
+            {
+                "powmonman_server_upses": {"rack": {"sensor": "nut", "nut": {"ups": "dsek"}}},
+                "powmonman_server_nut_drivers": {"desk": {"driver": "dummy-ups", "port": "x"}},
+            },
+            "NUT on this host knows no UPS 'dsek' (did you mean desk?)",
+            id="a UPS that NUT doesn't drive",
+        ),
+        pytest.param(
+            {
+                "powmonman_server_upses": {
+                    "rack": {"witnesses": [{"sensor": "command", "command": {"command": ["id"]}}]}
+                }
+            },
+            'Refused as sensor: ["id"]',
+            id="a sensor's program outside the prefix",
+        ),
+        pytest.param(
             {"powmonman_prefix": "/"},
             "powmonman_prefix: must be an absolute path",
             id="a bad prefix",
@@ -233,6 +198,7 @@ def test_it_is_refused_before_anything_is_changed(
     refused = rollout.run(**variables)
     assert refused.code != 0
     assert said in refused.text
+    assert "hunter2" not in refused.text
     assert not rollout.stage.exists()
 
 

@@ -50,15 +50,19 @@ def readme() -> ModuleType:
 
 def render(unit: str, *, gpio: bool = False) -> str:
     """Return a unit as the roll-out writes it."""
-    role = ROLES / UNITS[unit]
+    return fill(UNITS[unit], unit, __powmonman_server_gpio=gpio)
+
+
+def fill(role: str, name: str, **variables: Any) -> str:
+    """Return a role's template, filled in as Ansible does it."""
     environment = jinja2.Environment(
         autoescape=jinja2.select_autoescape(default_for_string=False),
         trim_blocks=True,
         keep_trailing_newline=True,
     )
     environment.globals["lookup"] = lambda _, path: Path(path).read_text("utf-8")
-    template = environment.from_string((role / "templates" / f"{unit}.j2").read_text("utf-8"))
-    return template.render(role_path=str(role), __powmonman_server_gpio=gpio)
+    text = (ROLES / role / "templates" / f"{name}.j2").read_text("utf-8")
+    return environment.from_string(text).render(role_path=str(ROLES / role), **variables)
 
 
 def settings(unit: str, *, gpio: bool = False) -> dict[str, list[str]]:
@@ -154,6 +158,29 @@ def test_devices_are_hidden_unless_a_ups_hangs_on_a_pin() -> None:
     assert "PrivateDevices" not in found
     assert found["DeviceAllow"] == ["char-gpiochip rw", "/dev/gpiomem rw"]
     assert found["Environment"] == ["LG_WD=/run/powmonman"]
+
+
+def test_what_nut_drives_is_written_in_its_own_words() -> None:
+    """A value is quoted, whatever is in it; an option without one stands alone."""
+    drivers = {
+        "desk": {"driver": "usbhid-ups", "port": "auto", "pollonly": True, "nolock": False},
+        "rack": {"driver": "snmp-ups", "port": "192.0.2.9", "desc": 'the "big" \\ one'},
+    }
+    written = fill("powmonman_server", "ups.conf", powmonman_server_nut_drivers=drivers)
+    lines = [line.strip() for line in written.splitlines() if not line.startswith("#")]
+    assert lines == [
+        "maxretry = 3",
+        "",
+        "[desk]",
+        'driver = "usbhid-ups"',
+        'port = "auto"',
+        "pollonly",
+        "",
+        "[rack]",
+        'driver = "snmp-ups"',
+        'port = "192.0.2.9"',
+        r'desc = "the \"big\" \\ one"',
+    ]
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing")

@@ -1,0 +1,209 @@
+"""What the roles make of an inventory: the files that hosts would get. Nothing is rolled out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from powmonman.config.loader import load
+from powmonman.config.schema import ClientConfig, ServerConfig
+
+from .rollout import REPOSITORY, needs_ansible, play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The roles run no task here, by the tags; named so, they bring their defaults and variables.
+RENDER = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  vars:
+    __powmonman_probe: {stdout: ""}
+  roles: [powmonman, powmonman_server, powmonman_client]
+  tasks:
+    - name: Write what the host would get
+      ansible.builtin.copy:
+        dest: "{{ made }}/{{ inventory_hostname }}.json"
+        mode: "0600"
+        content: "{{ rendered | to_json }}"
+      vars:
+        rendered:
+          components: "{{ __powmonman_components }}"
+          server: "{{ __powmonman_server_config if 'server' in __powmonman_components else {} }}"
+          client: "{{ __powmonman_client_config if 'client' in __powmonman_components else {} }}"
+          sensors: "{{ __powmonman_server_sensors }}"
+          gpio: "{{ __powmonman_server_gpio }}"
+          simulated: "{{ __powmonman_server_simulated }}"
+          nut: "{{ __powmonman_server_nut }}"
+          keys: "{{ __powmonman_ca }}"
+          clients: "{{ __powmonman_clients }}"
+          ports: "{{ __powmonman_closed }}"
+      tags: [render]
+"""
+CASES = """
+powmonman_server:
+  hosts:
+    plain:
+    witnessed:
+      powmonman_server_upses:
+        rack:
+          sensor: nut
+          nut: {ups: rack}
+          witnesses:
+            - {sensor: simulated}
+            - {gpio: {pin: 17}}
+            - {sensor: nut, nut: {ups: other, host: 192.0.2.9}}
+    triggers:
+      powmonman_server_after: "300"
+      powmonman_server_charge_below: 40
+      powmonman_server_charge_drop: 0.5
+      powmonman_server_runtime_below: 120.0
+      powmonman_server_low_battery: false
+    both:
+    bound: {powmonman_server_listen_address: 192.0.2.1}
+    told: {powmonman_client_servers: [192.0.2.2]}
+powmonman_client:
+  hosts:
+    both:
+    bound:
+    told:
+    choosy:
+      powmonman_client_charge_below: 20
+      powmonman_client_charge_drop: 0
+      powmonman_client_low_battery: false
+    meek:
+powmonman_guard:
+  hosts:
+    laptop:
+    quick: {powmonman_server_after: 900, powmonman_server_charge_drop: 0}
+all:
+  vars:
+    powmonman_fleet: home
+"""
+
+pytestmark = needs_ansible
+
+
+def rendered(directory: Path, inventory: Path) -> dict[str, dict[str, Any]]:
+    """Return what each host of an inventory would get."""
+    made = directory / "made"
+    made.mkdir()
+    playbook = directory / "render.yml"
+    playbook.write_text(RENDER)
+    done = play(
+        playbook,
+        *("-i", str(inventory), "-e", json.dumps({"made": str(made)})),
+        *("--tags", "render", "--skip-tags", "always"),
+        *("-e", "ansible_python_interpreter={{ ansible_playbook_python }}"),
+        XDG_CONFIG_HOME="/keys",
+    )
+    assert done.code == 0, done.output
+    return {path.stem: json.loads(path.read_text()) for path in made.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("cases")
+    inventory = directory / "hosts.yml"
+    inventory.write_text(CASES)
+    return rendered(directory, inventory)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("example")
+    inventory = directory / "inventory"
+    shutil.copytree(REPOSITORY / "inventory.example", inventory)
+    return rendered(directory, inventory)
+
+
+def test_a_server_of_which_nothing_is_said_has_a_pin_and_the_default_policy(
+    cases: dict[str, dict[str, Any]],
+) -> None:
+    assert cases["plain"]["server"]["upses"] == {"ups": {"sensor": "gpio"}}
+    assert cases["plain"]["server"]["policy"] == {"after": 600}
+    assert cases["plain"]["gpio"] is True
+
+
+def test_a_sensor_is_whatever_a_ups_or_a_witness_names(cases: dict[str, dict[str, Any]]) -> None:
+    found = cases["witnessed"]
+    assert found["sensors"] == ["gpio", "nut", "simulated"]
+    assert found["gpio"] is True
+    assert found["simulated"] == ["/run/powmonman/simulated.yml"]
+    assert found["nut"] == ["rack"]
+    assert cases["laptop"]["sensors"] == ["battery"]
+    assert cases["laptop"]["gpio"] is False
+
+
+def test_the_fleets_triggers_are_written_where_they_differ(
+    cases: dict[str, dict[str, Any]],
+) -> None:
+    assert cases["triggers"]["server"]["policy"] == {
+        "after": 300,
+        "charge_below": 40,
+        "charge_drop": 0.5,
+        "runtime_below": 120,
+        "low_battery": False,
+    }
+
+
+def test_a_hosts_triggers_are_written_where_it_has_its_own(
+    cases: dict[str, dict[str, Any]],
+) -> None:
+    chosen = {"charge_below": 20, "charge_drop": 0, "low_battery": False}
+    assert cases["choosy"]["client"]["policy"] == chosen
+    assert "policy" not in cases["meek"]["client"]
+
+
+@pytest.mark.parametrize(
+    ("host", "servers"),
+    [("both", ["127.0.0.1"]), ("bound", ["192.0.2.1"]), ("told", ["192.0.2.2"]), ("meek", None)],
+)
+def test_the_servers_own_host_needs_no_network_to_find_it(
+    cases: dict[str, dict[str, Any]], host: str, servers: list[str] | None
+) -> None:
+    assert cases[host]["client"].get("servers") == servers
+
+
+def test_a_guard_is_a_fleet_of_its_own_whatever_holds_for_all(
+    cases: dict[str, dict[str, Any]],
+) -> None:
+    laptop, plain = cases["laptop"], cases["plain"]
+    assert (laptop["server"]["fleet"], laptop["client"]["fleet"]) == ("laptop", "laptop")
+    assert (laptop["keys"], plain["keys"]) == ("/keys/powmonman/laptop", "/keys/powmonman/home")
+    assert laptop["clients"] == ["laptop"]
+    assert "laptop" not in plain["clients"]
+    assert laptop["components"] == ["server", "client"]
+    assert laptop["ports"] == []
+    assert plain["ports"] != []
+
+
+def test_a_guard_may_go_by_the_clock_too(cases: dict[str, dict[str, Any]]) -> None:
+    assert cases["quick"]["server"]["policy"] == {"after": 900}
+
+
+def test_every_file_of_the_example_is_one_that_the_program_takes(
+    example: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    read = 0
+    for host, found in example.items():
+        for kind, schema in (("server", ServerConfig), ("client", ClientConfig)):
+            if found[kind]:
+                path = tmp_path / f"{host}-{kind}.yml"
+                path.write_text(json.dumps(found[kind]))
+                load(path, schema)
+                read += 1
+    assert read == 1 + 4 + 2
+
+
+def test_the_example_shows_every_kind_of_host(example: dict[str, dict[str, Any]]) -> None:
+    assert example["pi"]["sensors"] == ["gpio", "nut"]
+    assert example["pi"]["nut"] == ["desk"]
+    assert example["hypervisor"]["client"]["upses"] == ["rack", "desk"]
+    assert example["laptop"]["sensors"] == ["battery"]
+    assert example["laptop"]["server"]["policy"]["after"] == 86400
+    assert example["laptop"]["server"]["fleet"] == "laptop"
