@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from supplies import Tree
 
 from .rollout import ANSIBLE, FLEET, Rollout, Run, needs_ansible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 GUARD = "powmonman_guard: {hosts: {laptop: {ansible_connection: local}}}\n"
 SECRET = "hunter2-of-the-mailbox"
@@ -27,16 +29,47 @@ TARGETS = {
 pytestmark = [needs_ansible, pytest.mark.timeout(300)]
 
 
-def with_guard(directory: Path, hosts: str) -> Rollout:
-    """Return a roll-out whose keys lie where they do by default, with a simulated battery."""
+def with_guard(directory: Path, hosts: str) -> tuple[Rollout, Tree]:
+    """Return a roll-out whose keys lie where they do by default, with the battery of a laptop.
+
+    Of the guard no more is said than a test needs: where the battery's files lie, and that it is
+    in a hurry.
+    """
     rollout = Rollout(directory, hosts)
+    laptop = Tree(directory / "power_supply", "thinkpad")
     common = rollout.inventory / "group_vars" / "all.yml"
     kept = [line for line in common.read_text().splitlines() if "powmonman_ca_dir" not in line]
     common.write_text("\n".join(kept))
-    simulated = {"file": "{{ powmonman_prefix }}/run/powmonman/simulated.yml", "poll": 0.1}
-    battery = {"sensor": "simulated", "simulated": simulated}
-    write(rollout, "group_vars/powmonman_guard", powmonman_server_upses={"battery": battery})
-    return rollout
+    battery = {"battery": {"root": str(laptop.root), "poll": 0.2}, "confirm": 0.5}
+    write(
+        rollout,
+        "group_vars/powmonman_guard",
+        powmonman_server_config={"upses": {"battery": battery}, "lease": 3},
+        powmonman_client_config={"policy": {"min_observe": 1, "confirm": 0.5}},
+    )
+    return rollout, laptop
+
+
+def drain(rollout: Rollout, laptop: Tree) -> str:
+    """Pull the adapter, let the battery lose its half bit by bit; return what the guard ran."""
+    asked = ("status", "--config", str(rollout.stage / "laptop/etc/powmonman/server.yml"))
+    log = rollout.stage / "laptop" / "shutdown.log"
+    laptop.set({"AC/online": "0", "BAT0/status": "Discharging"})
+    until(lambda: "on battery" in rollout.program("laptop", *asked).output)
+    for energy in range(64, 32, -4):
+        laptop.set({"BAT0/energy_now": f"{energy}000000"})
+        time.sleep(0.5)
+    assert not log.exists(), "36 of 65 Wh are more than the half"
+    laptop.set({"BAT0/energy_now": "31000000"})
+    until(log.exists)
+    return log.read_text()
+
+
+def until(holds: Callable[[], bool], patience: float = 60) -> None:
+    end = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def write(rollout: Rollout, name: str, **variables: Any) -> None:
@@ -70,6 +103,7 @@ class Alone:
     status: Run
     rotation: Run
     keys: list[str]
+    ran: str
     removal: Run
     after_check: list[str]
     after_removal: list[str]
@@ -77,7 +111,7 @@ class Alone:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
-    rollout = with_guard(tmp_path_factory.mktemp("alone"), GUARD)
+    rollout, laptop = with_guard(tmp_path_factory.mktemp("alone"), GUARD)
     try:
         return Alone(
             check=rollout.run("--check"),
@@ -91,6 +125,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
             keys=sorted(
                 str(path.relative_to(rollout.config)) for path in rollout.config.rglob("*.pem")
             ),
+            ran=drain(rollout, laptop),
             removal=rollout.run(playbook="playbooks/uninstall.yml", powmonman_forget_ca=True),
             after_removal=rollout.files() + [str(path) for path in rollout.config.rglob("*.pem")],
         )
@@ -107,6 +142,7 @@ def test_one_line_of_an_inventory_makes_a_guard_that_works(alone: Alone) -> None
 def test_a_guard_needs_no_network_and_nobody_answers_on_it(alone: Alone) -> None:
     assert alone.server["listen"]["address"] == "127.0.0.1"
     assert alone.server["announce"] == {"enabled": False}
+    assert alone.server["upses"]["battery"]["sensor"] == "battery"
     assert alone.client["servers"] == ["127.0.0.1"]
     assert alone.client["discovery"] == {"enabled": False}
     assert "powmonman_network_on_ups" not in alone.first.text
@@ -116,6 +152,11 @@ def test_a_guard_goes_at_half_of_its_charge_and_not_by_the_clock(alone: Alone) -
     assert alone.server["policy"] == {"after": 86400, "charge_drop": 0.5}
     assert alone.server["clients"] == ["laptop"]
     assert "policy" not in alone.client or "after" not in alone.client["policy"]
+
+
+def test_a_guard_shuts_down_when_half_of_its_charge_is_gone(alone: Alone) -> None:
+    assert alone.ran.endswith(" the end\n")
+    assert alone.ran.count("\n") == 1
 
 
 def test_a_check_of_a_guard_that_has_nothing_yet_changes_nothing(alone: Alone) -> None:
@@ -139,7 +180,7 @@ def test_both_keys_of_a_guard_are_rotated_by_its_name(alone: Alone) -> None:
 
 def test_uninstall_leaves_nothing_of_a_guard_nor_of_its_keys(alone: Alone) -> None:
     assert alone.removal.code == 0, alone.removal.output
-    assert alone.after_removal == []
+    assert alone.after_removal == ["laptop/shutdown.log"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +198,7 @@ class Beside:
 
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
-    rollout = with_guard(tmp_path_factory.mktemp("beside"), FLEET + GUARD)
+    rollout, _ = with_guard(tmp_path_factory.mktemp("beside"), FLEET + GUARD)
     password = rollout.inventory.parent / "password"
     password.write_text("of the vault\n")
     path = rollout.inventory / "host_vars" / "pi.yml"
@@ -224,7 +265,7 @@ def test_targets_that_are_no_longer_named_are_removed(beside: Beside) -> None:
 
 @pytest.mark.parametrize("group", ["powmonman_server", "powmonman_client"])
 def test_a_guard_is_no_part_of_another_fleet(tmp_path: Path, group: str) -> None:
-    rollout = with_guard(tmp_path, FLEET + GUARD)
+    rollout, _ = with_guard(tmp_path, FLEET + GUARD)
     (rollout.inventory / "more.yml").write_text(f"{group}: {{hosts: {{laptop: {{}}}}}}\n")
     refused = rollout.run()
     assert refused.code != 0
@@ -233,7 +274,7 @@ def test_a_guard_is_no_part_of_another_fleet(tmp_path: Path, group: str) -> None
 
 
 def test_a_guard_never_gets_the_keys_of_the_fleet_beside_it(tmp_path: Path) -> None:
-    rollout = with_guard(tmp_path, FLEET + GUARD)
+    rollout, _ = with_guard(tmp_path, FLEET + GUARD)
     refused = rollout.run(powmonman_ca_dir=str(tmp_path / "keys"))
     assert refused.code != 0
     assert "laptop is a guard and must not get the keys of database, pi" in refused.text, (
@@ -243,7 +284,7 @@ def test_a_guard_never_gets_the_keys_of_the_fleet_beside_it(tmp_path: Path) -> N
 
 
 def test_a_guard_has_nothing_to_revoke(tmp_path: Path) -> None:
-    rollout = with_guard(tmp_path, FLEET + GUARD)
+    rollout, _ = with_guard(tmp_path, FLEET + GUARD)
     refused = rollout.run(playbook="playbooks/revoke.yml", powmonman_revoke="laptop")
     assert refused.code != 0
     assert "laptop is a guard: its keys open nothing but itself" in refused.text
