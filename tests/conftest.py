@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("playbook", "script", "world")
+pytest.register_assert_rewrite("apcupsd", "daemons", "playbook", "script", "upsd", "world")

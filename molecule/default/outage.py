@@ -5,28 +5,22 @@
 3. An outage that lasts. In its midst a client is restarted and the server is killed. The hosts
    power themselves off, all but the one in dry run. Then the mains return, and they are switched
    on again.
-
-Nothing is judged here but what later steps need; the tests judge the record, `outage.json`.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from engine import LabError
-from fleet import Fleet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from stage import PATIENCE, Stage, play
 
 SERVER = "pi"
+CLIENTS = ["database", "desktop", "hypervisor", "nas"]
 DRY_RUN = "desktop"
 RESTARTED = "database"
 LOGGED_IN = "nas"
@@ -37,74 +31,13 @@ sleep 1
 sed -i s/off/on/ /var/lib/mains.yml; date +%s.%N
 """
 QUIET = 4.0
-PATIENCE = 20.0
 LONGEST_OUTAGE = 90.0
 
-T = TypeVar("T")
 
-
-class Stage:
-    """The fleet, the clock of the record, and the plug."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.clients = [host.name for host in fleet.hosts if host.name != SERVER]
-        self.began = time.monotonic()
-        self.asked = 0.0
-
-    def at(self) -> float:
-        """Return the record's time: seconds since it began."""
-        return round(time.monotonic() - self.began, 2)
-
-    def mains(self, word: str) -> float:
-        """Pull the plug, or put it back; return when."""
-        self.fleet.run(SERVER, "powmonman", "simulate", word)
-        return self.at()
-
-    def hosts(self) -> dict[str, dict[str, Any]]:
-        """Return what the server knows of each host; `asked` is when it was asked."""
-        self.asked = self.at()
-        answer = self.fleet.run(SERVER, "sh", "-c", "powmonman status --json || :")
-        rows: list[dict[str, Any]] = json.loads(answer)["clients"]
-        return {row["name"]: row for row in rows}
-
-    def power(self) -> str:
-        """Return the power state that the server publishes."""
-        answer = self.fleet.run(SERVER, "sh", "-c", "powmonman status --json || :")
-        return str(next(iter(json.loads(answer)["upses"].values()))["state"])
-
-    def boot_ids(self) -> dict[str, str]:
-        """Return the boot id that each running host has."""
-        return {
-            host: self.fleet.run(host, "cat", "/proc/sys/kernel/random/boot_id").strip()
-            for host in [*self.clients, SERVER]
-        }
-
-    def until(self, what: str, look: Callable[[], T], met: Callable[[T], bool], limit: float) -> T:
-        """Look until `met`; return what was seen.
-
-        Raises:
-            LabError: It was not met within `limit` seconds.
-        """
-        end = time.monotonic() + limit
-        while True:
-            seen = look()
-            if met(seen):
-                return seen
-            if time.monotonic() > end:
-                raise LabError(f"not within {limit:.0f} s: {what}. Last seen: {seen}")
-            time.sleep(0.1)
-
-    def all_in(self, phase: str) -> dict[str, dict[str, Any]]:
-        """Wait until every client is connected and in this phase."""
-        return self.until(
-            f"every client connected and {phase}",
-            self.hosts,
-            lambda rows: all(
-                rows[host]["connected"] and rows[host]["phase"] == phase for host in self.clients
-            ),
-            PATIENCE,
-        )
+def mains(stage: Stage, word: str) -> float:
+    """Pull the plug, or put it back; return when."""
+    stage.fleet.run(SERVER, "powmonman", "simulate", word)
+    return stage.at()
 
 
 def blip(stage: Stage) -> dict[str, Any]:
@@ -137,10 +70,10 @@ def short_outage(stage: Stage) -> dict[str, Any]:
         lambda who: "admin" in who,
         PATIENCE,
     )
-    lost = stage.mains("off")
+    lost = mains(stage, "off")
     counting = stage.all_in("counting")
     counted = stage.at()
-    back = stage.mains("on")
+    back = mains(stage, "on")
     stage.all_in("idle")
     screen, _ = login.communicate("exit\n")
     return {
@@ -156,7 +89,7 @@ def short_outage(stage: Stage) -> dict[str, Any]:
 
 def real_outage(stage: Stage) -> dict[str, Any]:
     """Lose the mains for good, and break what can break meanwhile."""
-    lost = stage.mains("off")
+    lost = mains(stage, "off")
     counting = stage.all_in("counting")
     seen = stage.at()
     # The answer is younger than the question and older than its arrival.
@@ -174,10 +107,7 @@ def real_outage(stage: Stage) -> dict[str, Any]:
     off: dict[str, float] = {}
 
     def look() -> dict[str, float]:
-        for host, state in stage.fleet.states().items():
-            if state == "exited":
-                off.setdefault(host, stage.at())
-        return off
+        return stage.note_exits(off)
 
     going = set(stage.clients) - {DRY_RUN}
     stage.until("every client but the one in dry run is off", look, going.issubset, LONGEST_OUTAGE)
@@ -199,47 +129,38 @@ def real_outage(stage: Stage) -> dict[str, Any]:
 
 def recovery(stage: Stage, boot_ids: dict[str, str]) -> dict[str, Any]:
     """Put the mains back, switch everything on, and watch that it stays on."""
-    back = stage.mains("on")
+    back = mains(stage, "on")
     stage.fleet.run(SERVER, "systemctl", "start", "powmonman-server.service")
-    own = [
-        stage.fleet.boot(host) for host, state in stage.fleet.states().items() if state == "exited"
-    ]
+    own = stage.switch_on()
     started = stage.at()
     stage.all_in("idle")
     connected = stage.at()
-    power = stage.until("the mains are known to be back", stage.power, "on_mains".__eq__, PATIENCE)
+    power = stage.until(
+        "the mains are known to be back", stage.power, {"on_mains"}.__eq__, PATIENCE
+    )
     time.sleep(QUIET)
     return {
         "back": back,
         "started": started,
         "connected": connected,
-        "power": power,
-        "own_boot_ids": all(own),
+        "power": sorted(power),
+        "own_boot_ids": own,
         "boot_ids_before": boot_ids,
         "boot_ids_after": stage.boot_ids(),
         "states": stage.fleet.states(),
     }
 
 
-def main(directory: Path) -> int:
-    """Play all three, and write the record into the lab's directory."""
-    try:
-        stage = Stage(Fleet.running(directory))
-        boot_ids = stage.boot_ids()
-        record = {
-            "blip": blip(stage),
-            "short": short_outage(stage),
-            "real": real_outage(stage),
-            "recovery": recovery(stage, boot_ids),
-        }
-    except LabError as error:
-        print(error, file=sys.stderr)
-        return 1
-    text = json.dumps(record, indent=2)
-    (directory / "outage.json").write_text(text, "utf-8")
-    print(text)
-    return 0
+def acts(stage: Stage) -> dict[str, Any]:
+    """Play all three, and what follows."""
+    boot_ids = stage.boot_ids()
+    return {
+        "blip": blip(stage),
+        "short": short_outage(stage),
+        "real": real_outage(stage),
+        "recovery": recovery(stage, boot_ids),
+    }
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(play(sys.argv[1:], {SERVER: CLIENTS}, acts))

@@ -36,11 +36,12 @@ cat /etc/ssh/ssh_host_ed25519_key.pub"""
 
 @dataclass(frozen=True)
 class Host:
-    """One container, its port on 127.0.0.1 and its address among the others."""
+    """One container, its port on 127.0.0.1, its address among the others, and what it has."""
 
     name: str
     port: int
     address: str
+    packages: tuple[str, ...]
 
     @property
     def mac(self) -> str:
@@ -69,7 +70,8 @@ class Fleet:
         """
         said: dict[str, Any] = json.loads(text)
         ports = range(said["port"], 65536)
-        hosts = tuple(map(Host, said["hosts"], ports, said["addresses"]))
+        packages = map(tuple, said["packages"])
+        hosts = tuple(map(Host, said["hosts"], ports, said["addresses"], packages))
         return cls(
             said["name"], Path(said["directory"]), said["network"], said["subnet"], hosts,
             Engine.find(), text,
@@ -94,7 +96,10 @@ class Fleet:
             LabError: One of them can't be made; the text says which and why.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        image_name = image.ensure(self.engine)
+        images = {
+            packages: image.with_packages(self.engine, packages)
+            for packages in sorted({host.packages for host in self.hosts})
+        }
         if not self.engine.succeeds("network", "exists", self.network):
             self.engine.call(
                 "network", "create", "--label", f"{LABEL}={self.name}",
@@ -102,7 +107,9 @@ class Fleet:
             )  # fmt: skip
         key = self._key()
         with ThreadPoolExecutor(4) as pool:
-            host_keys = list(pool.map(lambda host: self._create(host, image_name, key), self.hosts))
+            host_keys = list(
+                pool.map(lambda host: self._create(host, images[host.packages], key), self.hosts)
+            )
         known = "".join(
             f"[127.0.0.1]:{host.port} {host_key}\n"
             for host, host_key in zip(self.hosts, host_keys, strict=True)

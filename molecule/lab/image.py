@@ -1,7 +1,8 @@
 """The image of a lab host: Debian with systemd and ssh, and nothing that a plain host lacks.
 
-It is made from Debian's packages, so no registry is needed. Its tag carries a digest of the
-recipe: an unchanged recipe is built once, a changed one always.
+It is made from Debian's packages, so no registry is needed. What only some hosts have beside that
+is a layer on top. A tag carries a digest of the recipe: an unchanged recipe is built once, a
+changed one always.
 """
 
 from __future__ import annotations
@@ -50,6 +51,24 @@ echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/host-key.c
 : > /etc/machine-id
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
 """
+# What the packages would start at boot, units and SysV scripts, waits for its configuration.
+LAYER = r"""
+at_boot() {
+    systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1
+    ls /etc/rc2.d | sed -n 's/^S[0-9]*//p'
+}
+at_boot | sort > /tmp/at-boot
+apt-get update -q
+apt-get install -q -y --no-install-recommends $PACKAGES
+for name in $(at_boot | sort | comm -13 /tmp/at-boot -); do
+    case $name in
+        *.*) systemctl --root=/ disable "$name" ;;
+        *) update-rc.d "$name" disable ;;
+    esac
+done
+apt-get clean
+rm -rf /tmp/at-boot /var/lib/apt/lists/*
+"""
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
@@ -58,8 +77,7 @@ def tag() -> str:
     asked = os.environ.get("POWMONMAN_LAB_IMAGE")
     if asked:
         return asked
-    recipe = repr((SUITE, PACKAGES, SETUP, LEFT_OUT))
-    return f"localhost/powmonman-lab:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    return _tag(SUITE, PACKAGES, SETUP, LEFT_OUT)
 
 
 def ensure(engine: Engine) -> str:
@@ -80,6 +98,26 @@ def ensure(engine: Engine) -> str:
     else:
         _from_registry(engine, name)
     return name
+
+
+def with_packages(engine: Engine, packages: tuple[str, ...]) -> str:
+    """Return the name of an image that has these of Debian's packages too (about 20 s, once).
+
+    Raises:
+        LabError: It can't be made here.
+    """
+    base = ensure(engine)
+    if not packages:
+        return base
+    name = _tag(base, packages, LAYER)
+    if not engine.succeeds("image", "exists", name):
+        print(f"making {name} with {' '.join(packages)}", file=sys.stderr, flush=True)
+        _build(engine, name, base, LAYER, PACKAGES=" ".join(packages))
+    return name
+
+
+def _tag(*recipe: object) -> str:
+    return f"localhost/powmonman-lab:{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
 
 
 def _from_packages(engine: Engine, name: str) -> None:
@@ -111,22 +149,27 @@ def _from_packages(engine: Engine, name: str) -> None:
 
 
 def _from_registry(engine: Engine, name: str) -> None:
-    containerfile = f"""FROM docker.io/library/debian:{SUITE}
-ENV DEBIAN_FRONTEND=noninteractive
-RUN apt-get update && apt-get install -y --no-install-recommends {" ".join(PACKAGES)}
-ARG SETUP
-RUN sh -euc "$SETUP"
-"""
+    script = f"""apt-get update
+apt-get install -y --no-install-recommends {" ".join(PACKAGES)}
+{SETUP}"""
+    try:
+        _build(engine, name, f"docker.io/library/debian:{SUITE}", script)
+    except LabError as error:
+        raise LabError(
+            f"{error}\nWith mmdebstrap installed, the image is made from Debian's packages and "
+            "needs no registry."
+        ) from None
+
+
+def _build(engine: Engine, name: str, base: str, script: str, **given: str) -> None:
+    """Run a script as root in one image, and keep what it makes of it as another."""
+    arguments = {"SCRIPT": script, "DEBIAN_FRONTEND": "noninteractive", **given}
+    lines = [f"FROM {base}", *(f"ARG {key}" for key in arguments), 'RUN sh -euc "$SCRIPT"']
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "Containerfile")
-        path.write_text(containerfile, "utf-8")
-        try:
-            engine.call(
-                "build", "--tag", name, "--build-arg", f"SETUP={SETUP}", "--file", str(path),
-                directory, plain=True,
-            )  # fmt: skip
-        except LabError as error:
-            raise LabError(
-                f"{error}\nWith mmdebstrap installed, the image is made from Debian's packages and "
-                "needs no registry."
-            ) from None
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        engine.call(
+            "build", "--tag", name, "--file", str(path),
+            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+            directory, plain=True,
+        )  # fmt: skip

@@ -61,10 +61,28 @@ def _check(path: Path, kind: str | None) -> bool:
     for warning in loaded.warnings:
         _report(warning, "warning")
     config = loaded.config
+    words = [] if isinstance(config, ClientConfig) else _faults_of_words(config.notify)
+    for key, message in words:
+        _report(Fault(printable(str(path)), None, None, key, message), "")
+    if words:
+        return False
     told = _told(config)
     name = _painted(printable(str(path)), _BOLD, sys.stdout)
     print(f"{name}: {_painted('ok', _GREEN, sys.stdout)} ({told})")
     return True
+
+
+def _faults_of_words(notify: Notify) -> list[tuple[str, str]]:
+    """Return what is wrong with templates, by key. A server that runs takes its default words."""
+    if not notify.templates:
+        return []
+    from powmonman.notify.rendering import faults_of
+
+    return [
+        (f"notify.templates.{event}", fault)
+        for event, template in notify.templates.items()
+        for fault in faults_of(template)
+    ]
 
 
 def _told(config: ServerConfig | ClientConfig | GuardConfig) -> str:

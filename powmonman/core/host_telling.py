@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from powmonman.core.events import Event, HostSeen, Kind, Seen
@@ -19,6 +20,8 @@ _KNOWN_PHASES = frozenset({"idle", "counting", "waiting", "committed"})
 
 def tell_of_host(told: HostTold, host: HostSeen, moment: Moment, events: list[Event]) -> HostTold:
     """Add what is to be told to `events`; return what is told then."""
+    if host.connected and host.phase == "idle" and told == _at_peace(host.boot_id):
+        return told  # As almost every host is at almost any time.
     told = _presence(told, host, moment, events)
     if host.phase not in _KNOWN_PHASES:
         return _absence(told, host, moment, events)
@@ -31,6 +34,11 @@ def tell_of_host(told: HostTold, host: HostSeen, moment: Moment, events: list[Ev
         events.append(_of_host(Kind.HOST_COMMITTED, host, moment))
         told = replace(told, committed=not host.dry_run, rehearsed=host.dry_run)
     return _absence(told, host, moment, events)
+
+
+@lru_cache(4096)
+def _at_peace(boot_id: str) -> HostTold:
+    return HostTold(boot=boot_id, met=True)
 
 
 def _presence(told: HostTold, host: HostSeen, moment: Moment, events: list[Event]) -> HostTold:

@@ -81,7 +81,7 @@ class Told:
             for name, ups in self.upses.items()
         }
         hosts = {
-            name: replace(host, away=None, missed=None)
+            name: replace(host, away=None, missed=None) if host.away is not None else host
             for name, host in self.hosts.items()
             if host.met
         }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.notify")
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-# A process takes about 45 MB; two that hang must leave room for a third that doesn't.
+# A process takes 50 to 60 MB; two that hang must leave room for a third that doesn't.
 AT_ONCE = 3
 BATCH = 10
 CLOSING = 2.0
@@ -51,6 +51,7 @@ class Lane:
 
     Attributes:
         pause: Seconds to wait before the next try; 0 while all is well.
+        changed: Set when the configuration has changed that the last try went by.
         since: When it began to fail (monotonic), and the last `reason`.
     """
 
@@ -60,6 +61,7 @@ class Lane:
     reason: str = ""
     task: asyncio.Task[None] | None = None
     errand: Errand | None = None
+    changed: asyncio.Event | None = None
 
 
 class Courier:
@@ -167,13 +169,14 @@ class Courier:
             now = boottime()
             closed = [each.number for each in unassigned if self._is_closed(each, now)]
             if not closed:
-                await self._wait(unassigned[-1].moment + self._config.coalesce - now)
+                await _wait(unassigned[-1].moment + self._config.coalesce - now, self._changed)
                 continue
+            changed = self._changed
             try:
                 targets = await aside(partial(load, self._config.targets))
             except (ConfigError, OSError) as error:
                 self._cannot_read(str(error).splitlines()[0])
-                await self._wait(pause)
+                await _wait(pause, changed)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             self._file_fault = ""
@@ -203,14 +206,14 @@ class Courier:
         """Send what waits for one target until nothing does."""
         while self._may_send and self.spool.waiting(lane.target):
             if lane.pause:
-                await self._wait(lane.pause)
+                await _wait(lane.pause, lane.changed or self._changed)
             async with self._slots:
                 # What gave way meanwhile isn't sent, what came is.
                 if self._may_send and (messages := self.spool.waiting(lane.target)[:BATCH]):
                     await self._go(lane, messages)
 
     async def _go(self, lane: Lane, messages: list[Message]) -> None:
-        config = self._config
+        config, lane.changed = self._config, self._changed
         job = Job(
             file=config.targets,
             target=lane.target,
@@ -281,9 +284,9 @@ class Courier:
         log.log(level, "%s is not notified: %s", lane.target, told)
         self.spool.retry()
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait, but no longer than until the configuration changes."""
-        changed = self._changed
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await changed.wait()
+
+async def _wait(seconds: float, changed: asyncio.Event) -> None:
+    """Wait, but no longer than until the configuration has changed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()

@@ -135,10 +135,11 @@ class Play:
         for index, mains in enumerate(segment.mains):
             if not mains:
                 self.out_until[index] = self.time + RESTORE + 1
-        if self.first_out is None and sum(at <= self.time for at in self.out_until) < needed:
+        good = sum(at <= self.time for at in self.out_until) >= needed
+        if self.first_out is None and not good:
             self.first_out = self.time
         known = all(reading.mains is not None for reading in readings) and segment.linked
-        self.good_for = self.good_for + 1 if not out and known else 0
+        self.good_for = self.good_for + 1 if good and known else 0
         sensed = sum(reading.mains is False for reading in readings)
         seen = known and len(self.upses) - sensed < needed
         # Who has been told counts on, whatever its sensors and its link do then.

@@ -77,7 +77,7 @@ def test_the_dry_run_and_the_server_stay_up(record: dict[str, Any]) -> None:
 
 
 def test_hosts_that_are_switched_on_again_stay_on(record: dict[str, Any]) -> None:
-    assert record["recovery"]["power"] == "on_mains"
+    assert record["recovery"]["power"] == ["on_mains"]
     assert set(record["recovery"]["states"].values()) == {"running"}
 
 

@@ -182,3 +182,13 @@ def test_a_trigger_that_no_sensor_can_bring_is_warned_of(
     assert "warning: policy.charge_below: never comes: no sensor here knows a battery" in (
         capsys.readouterr().err
     )
+
+
+def test_words_that_cannot_be_rendered_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "server.yml"
+    words = '{on_battery: {title: "{{ upps }} lost", body: "{{ ups }}"}}'
+    path.write_text(f"notify: {{templates: {words}}}\n", encoding="utf-8")
+    assert check_files([path]) == 2
+    assert "notify.templates.on_battery: title: " in capsys.readouterr().err

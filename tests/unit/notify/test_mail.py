@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -50,7 +51,8 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     if request.param == "ours":
         return [*own_program(), "notify-deliver"]
     if not debians_apprise():
-        pytest.skip("apt install apprise python3-jinja2: not installed here")
+        missing = "apt install apprise python3-jinja2: not installed here"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     pyz = tmp_path / "powmonman.pyz"
     pyz.write_bytes(bundle.program())
     return [DEBIAN, "-I", str(pyz), "notify-deliver"]
@@ -181,13 +183,15 @@ def test_no_command_line_and_no_environment_holds_a_secret(
         wait_for("it hangs", lambda: hanging.taken)
         process = errand._process
         assert process is not None
-        cmdline, environ = (
-            Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ")
+        cmdline, environ, first_to_go = (
+            Path(f"/proc/{process.pid}/{name}").read_bytes()
+            for name in ("cmdline", "environ", "oom_score_adj")
         )
     finally:
         errand.call_off()
         thread.join(30)
     assert b"notify-deliver" in cmdline
+    assert b"1000" == first_to_go.strip()
     assert PASSWORD.encode() not in cmdline + environ
     assert [] == results
 

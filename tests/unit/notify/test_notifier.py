@@ -95,7 +95,7 @@ def test_an_outage_that_nobody_was_to_be_told_of_is_not_told_to_be_over(
     async def story() -> None:
         async with running(Notifier(config(settings))) as notifier:
             notifier.observe(LOST)
-            await until("the mail", lambda: mailbox.mails)
+            await until("the mail", lambda: not len(notifier._courier.spool))
             notifier.reconfigure(config(settings, enabled=False))
             notifier.observe(LOST)
             notifier.reconfigure(config(settings))

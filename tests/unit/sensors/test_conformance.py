@@ -9,12 +9,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from apcupsd import framed
+from scripted import Scripted
 from supplies import Tree
 
-from powmonman.config.schema import Battery, Gpio, Ping, Program, Simulated
+from powmonman.config.schema import Apcupsd, Battery, Gpio, Nut, Ping, Program, Simulated
+from powmonman.sensors.apcupsd import ApcupsdSensor
 from powmonman.sensors.battery import BatterySensor
 from powmonman.sensors.command import CommandSensor
 from powmonman.sensors.gpio import LAST_RETRY, GpioSensor
+from powmonman.sensors.nut import NutSensor
 from powmonman.sensors.ping import SETTLE, PingSensor
 from powmonman.sensors.simulated import SimulatedSensor
 from powmonman.sensors.witnessed import WitnessedSensor
@@ -179,6 +183,31 @@ class WitnessedWorld:
             member.mend_sensor()
 
 
+class NetworkWorld:
+    """A server that speaks the protocol of NUT or of apcupsd; test_nut has the real ones."""
+
+    def __init__(self, sensor: Sensor, server: Scripted, clock: Any) -> None:
+        self.sensor = sensor
+        self._server, self._clock = server, clock
+        self._answer = b""
+
+    def mains(self, *, on: bool) -> None:
+        if isinstance(self.sensor, NutSensor):
+            line = f'VAR ups ups.status "{"OL" if on else "OB"}"'
+            self._answer = f"BEGIN LIST VAR ups\n{line}\nEND LIST VAR ups\n".encode()
+        else:
+            self._answer = framed([f"STATUS   : {'ONLINE' if on else 'ONBATT'}"])
+        self._server.answer = lambda _: [self._answer]
+
+    def break_sensor(self) -> None:
+        self._server.answer = lambda _: [b""]
+        self._server.hang_up()
+
+    def mend_sensor(self) -> None:
+        self._server.answer = lambda _: [self._answer]
+        self._clock.now += LAST_RETRY
+
+
 WORLDS = [
     "simulated",
     "battery",
@@ -192,6 +221,8 @@ WORLDS = [
     "ping",
     "witnessed, all",
     "witnessed, any",
+    "nut",
+    "apcupsd",
 ]
 
 SCRIPTS = {
@@ -201,6 +232,12 @@ SCRIPTS = {
         False: """echo '{"mains": "off", "charge": 90}'""",
     },
 }
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as server:
+        yield server
 
 
 @pytest.fixture(params=WORLDS)
@@ -219,6 +256,14 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         world = PingWorld(*fixtures)
     elif request.param.startswith("witnessed"):
         world = WitnessedWorld(tmp_path, 1 if "any" in request.param else None)
+    elif request.param in {"nut", "apcupsd"}:
+        server, clock = request.getfixturevalue("server"), request.getfixturevalue("clock")
+        sensor = (
+            NutSensor(Nut(port=server.port, poll=0.25), clock)
+            if request.param == "nut"
+            else ApcupsdSensor(Apcupsd(port=server.port, poll=0.25), clock)
+        )
+        world = NetworkWorld(sensor, server, clock)
     else:
         board = request.getfixturevalue("board")
         board.library = "RPi.GPIO" if "RPi.GPIO" in request.param else "rpi-lgpio"
