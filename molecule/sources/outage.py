@@ -164,6 +164,16 @@ def short_outage(stage: Stage) -> dict[str, Any]:
     }
 
 
+def mailed(stage: Stage, *words: str) -> None:
+    """Wait until the operator has mail with each of these, in whatever order."""
+    stage.until(
+        f"mail with: {'; '.join(words)}",
+        lambda: stage.fleet.run(MAIL, "sh", "-c", f"cat {MAILBOX} || :").replace("=\n", ""),
+        lambda text: all(each in text for each in words),
+        3 * PATIENCE,
+    )
+
+
 def laptop_charge(stage: Stage) -> float:
     """Return the charge of the laptop's battery in percent, which it keeps while it is off."""
     read = "cd /srv/power_supply/BAT0; echo $((10000 * $(cat energy_now) / $(cat energy_full)))"
@@ -190,6 +200,7 @@ def real_outage(stage: Stage) -> dict[str, Any]:
         {*GOING, GUARD}.issubset,
         LONGEST_OUTAGE,
     )
+    mailed(stage, *(f"{name} has shut down" for name in GOING))
     return {
         "lost": lost,
         "ups": said,
@@ -213,12 +224,7 @@ def recovery(stage: Stage) -> dict[str, Any]:
         "the mains are known to be back", stage.power, {"on_mains"}.__eq__, PATIENCE
     )
     connected = stage.at()
-    stage.until(
-        "mail that all are back",
-        lambda: stage.fleet.run(MAIL, "sh", "-c", f"cat {MAILBOX} || :"),
-        lambda text: all(f"{name} is" in text for name in GOING),
-        3 * PATIENCE,
-    )
+    mailed(stage, *(f"{name} is connected again" for name in (*GOING, GUARD)))
     time.sleep(QUIET)
     return {
         "back": back,

@@ -18,7 +18,7 @@ PASSWORD = "s3cret/of&the lab"  # noqa: S105 - of the lab's own mail server
 def test_targets_are_for_root_to_write_and_for_the_server_to_read(
     hosts: dict[str, Host], name: str
 ) -> None:
-    found = hosts[name].check_output("stat -c '%%U:%%G %%a' /etc/powmonman/notify.yml")
+    found = hosts[name].check_output("stat -c '%U:%G %a' /etc/powmonman/notify.yml")
     assert found == "root:powmonman 640"
 
 
