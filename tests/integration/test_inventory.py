@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman.config.loader import load
-from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 
 from .rollout import REPOSITORY, needs_ansible, play
 
@@ -182,6 +182,13 @@ def test_a_guard_is_a_fleet_of_its_own_whatever_holds_for_all(
     assert plain["ports"] != []
 
 
+def test_a_guard_has_the_policy_of_one_without_ansible(cases: dict[str, dict[str, Any]]) -> None:
+    found = cases["laptop"]["server"]["policy"]
+    there = GuardConfig().policy
+    assert found == {"after": there.after, "charge_drop": there.charge_drop}
+    assert (there.charge_below, there.runtime_below, there.low_battery) == (0, 0, True)
+
+
 def test_a_guard_may_go_by_the_clock_too(cases: dict[str, dict[str, Any]]) -> None:
     assert cases["quick"]["server"]["policy"] == {"after": 900}
 
@@ -205,5 +212,5 @@ def test_the_example_shows_every_kind_of_host(example: dict[str, dict[str, Any]]
     assert example["pi"]["nut"] == ["desk"]
     assert example["hypervisor"]["client"]["upses"] == ["rack", "desk"]
     assert example["laptop"]["sensors"] == ["battery"]
-    assert example["laptop"]["server"]["policy"]["after"] == 86400
+    assert example["laptop"]["server"]["policy"]["after"] == 14400
     assert example["laptop"]["server"]["fleet"] == "laptop"

@@ -148,8 +148,8 @@ def test_a_guard_needs_no_network_and_nobody_answers_on_it(alone: Alone) -> None
     assert "powmonman_network_on_ups" not in alone.first.text
 
 
-def test_a_guard_goes_at_half_of_its_charge_and_not_by_the_clock(alone: Alone) -> None:
-    assert alone.server["policy"] == {"after": 86400, "charge_drop": 0.5}
+def test_a_guard_goes_at_half_of_its_charge_long_before_the_clock_says_so(alone: Alone) -> None:
+    assert alone.server["policy"] == {"after": 14400, "charge_drop": 0.5}
     assert alone.server["clients"] == ["laptop"]
     assert "policy" not in alone.client or "after" not in alone.client["policy"]
 

@@ -239,6 +239,9 @@ def test_mail_waits_while_its_server_is_down_and_arrives_in_order_marked_late(
                 courier.tell([event])
             await until("it has failed", lambda: courier.faults)
             assert "Connection refused; 3 waiting" in courier.faults[0]
+            newest = courier.spool.newest()
+            assert newest is not None
+            await until("all are late", lambda: boottime() - newest.moment >= 1)
         box = Mailbox(port, tls=certificate.context)
         try:
             async with running(settings, coalesce=0, late_after=1) as courier:
