@@ -295,7 +295,7 @@ def _ordered(plan: Plan, order: Order | None, rules: Rules, now: Now) -> Step:
     if plan.phase is Phase.COMMITTED and not plan.rehearsed:
         return plan, []
     plan = replace(plan, ordered=True)
-    return _commit(plan, rules, "ordered by the operator", "The operator shuts the fleet down.")
+    return _commit(plan, rules, "ordered by the operator", "the operator says so")
 
 
 def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_ask: bool) -> Step:
@@ -314,7 +314,7 @@ def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_
             if plan.due:
                 reason = f"outage {short(plan.outage)}: {plan.due}, {source}"
             plan = replace(plan, ordered=False)
-            plan, more = _commit(plan, rules, reason, "The mains have not returned.")
+            plan, more = _commit(plan, rules, reason, "the mains have not returned")
             commands += more
         else:
             if not plan.holding:
@@ -372,7 +372,7 @@ def _commit(plan: Plan, rules: Rules, reason: str, told: str) -> Step:
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
     return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run, why=reason), [
         Say(logging.WARNING, f"{what} · {reason}"),
-        _warn(rules, f"{told} This host shuts down now."),
+        _warn(rules, f"This host shuts down now: {told}."),
         Run(reason),
     ]
 

@@ -311,17 +311,18 @@ def test_the_loop_is_never_held_up() -> None:
 
 
 def test_many_runs_leave_no_thread_and_no_descriptor() -> None:
-    async def runs() -> tuple[int, int]:
+    async def runs() -> tuple[tuple[int, int], tuple[int, int]]:
         watched = sensor("true")
         await watched.read()
-        before = descriptors()
+        before = descriptors(), threading.active_count()
         for _ in range(30):
             await watched.read()
-        return before, descriptors()
+        return before, (descriptors(), threading.active_count())
 
     before, after = asyncio.run(runs())
-    assert before == after
-    assert threading.active_count() == 1
+    assert before[0] == after[0]
+    # Those of other tests may end meanwhile.
+    assert before[1] >= after[1]
 
 
 def test_patience_outlasts_the_timeout_and_the_killing() -> None:
