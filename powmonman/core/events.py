@@ -61,6 +61,7 @@ class HostSeen:
         after: Seconds on battery after which it goes, its own or the fleet's.
         outage: The outage that it counts or went down for.
         upses: The UPSes that feed it; empty means all.
+        min_supplies: How many of them it needs.
         certificate_left: Seconds until its certificate ends, None where nobody knows.
     """
 
@@ -73,6 +74,7 @@ class HostSeen:
     reason: str = ""
     boot_id: str = ""
     upses: tuple[str, ...] = ()
+    min_supplies: int = 1
     dry_run: bool = False
     certificate_left: float | None = None
 

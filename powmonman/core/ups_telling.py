@@ -127,7 +127,11 @@ def _advice(told: UpsTold, name: str, ups: UpsSeen, moment: Moment, events: list
 
 def _of_ups(kind: Kind, name: str, ups: UpsSeen, moment: Moment) -> Event:
     lines = sorted(
-        (_line(host, ups) for host in moment.seen.hosts if not host.upses or name in host.upses),
+        (
+            _line(host, ups, moment.seen)
+            for host in moment.seen.hosts
+            if not host.upses or name in host.upses
+        ),
         key=lambda line: (line.left is None, line.left or 0.0, line.name),
     )
     return Event(
@@ -150,10 +154,17 @@ def _of_ups(kind: Kind, name: str, ups: UpsSeen, moment: Moment) -> Event:
     )
 
 
-def _line(host: HostSeen, ups: UpsSeen) -> HostLine:
+def _line(host: HostSeen, ups: UpsSeen, seen: Seen) -> HostLine:
     left = host.left
     waiting = host.connected and host.phase in {"idle", "unknown"}
-    if left is None and waiting and host.after is not None and ups.state is PowerState.ON_BATTERY:
+    if left is None and waiting and host.after is not None and _must_go(host, seen):
         # Its own word comes in a moment; people are told at once.
         left = max(0.0, host.after - ups.spent)
     return HostLine(host.name, host.phase, left, host.after, host.connected, host.dry_run)
+
+
+def _must_go(host: HostSeen, seen: Seen) -> bool:
+    """Whether fewer supplies are left than it needs; one that is unknown starts no countdown."""
+    feeding = [ups for name, ups in seen.upses.items() if not host.upses or name in host.upses]
+    left = [ups for ups in feeding if ups.state is not PowerState.ON_BATTERY]
+    return len(left) < host.min_supplies

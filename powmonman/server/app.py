@@ -109,6 +109,8 @@ class Server:
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
+            # What has just happened, such as the commit of this very host, is told after the boot.
+            self._look()
             tasks = (*parts, *self._watches.values())
             for task in tasks:
                 task.cancel()

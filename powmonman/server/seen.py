@@ -63,6 +63,7 @@ def _host(host: Host, policy: Policy, now: float) -> HostSeen:
         reason=status.reason,
         boot_id=hello.boot_id if hello else "",
         upses=hello.upses if hello else (),
+        min_supplies=hello.min_supplies if hello else 1,
         dry_run=hello.dry_run if hello else False,
         certificate_left=_left(host.certificate_ends),
     )

@@ -359,3 +359,25 @@ def test_an_event_survives_being_written(story: Story) -> None:
     for event in story.events:
         assert event == from_json(Event, json.loads(json.dumps(to_json(event))))
     assert Kind.ON_BATTERY == story.events[0].kind
+
+
+@pytest.mark.parametrize(
+    ("needs", "desk", "named"),
+    [(1, GOOD, False), (1, NO_IDEA, False), (1, OUT, True), (2, GOOD, True)],
+)
+def test_a_host_is_said_to_go_only_if_what_is_left_is_not_enough(
+    needs: int, desk: UpsSeen, named: bool
+) -> None:
+    """Before it has said itself that it counts, which a host with enough supplies never does."""
+    host = HostSeen(
+        "hypervisor",
+        connected=True,
+        phase="idle",
+        after=600.0,
+        upses=("rack", "desk"),
+        min_supplies=needs,
+    )
+    seen = Seen({"rack": OUT, "desk": desk}, (host,))
+    _, events = look(Told(), seen, Rules(), 1000.0, WALL)
+    lost = next(event for event in events if event.kind is Kind.ON_BATTERY and event.ups == "rack")
+    assert named == (lost.hosts[0].left is not None)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from daemons import free_port
 
 from powmonman import sensors
-from powmonman.config.schema import ServerConfig, Simulated, Tls, Ups
+from powmonman.config.schema import Announce, Listen, ServerConfig, Simulated, Tls, Ups
 from powmonman.core.power import PowerState, Reading
 from powmonman.server import app
 from powmonman.server.app import Server
@@ -110,3 +111,24 @@ def test_a_reload_that_fails_in_an_unusual_way_is_over_too(
     server._reload()
     assert "No such file or directory" in server.report()["faults"][0]
     assert len(said) == 1
+
+
+def test_what_happened_last_is_looked_at_before_the_server_ends(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard's own host goes down in less than a sweep after it has committed."""
+    server._config = replace(
+        server._config,
+        listen=Listen(address="127.0.0.1", port=free_port()),
+        announce=Announce(enabled=False),
+    )
+    stopping: list[bool] = []
+    monkeypatch.setattr(server, "_look", lambda: stopping.append(server._stop.is_set()))
+
+    async def serve() -> None:
+        asyncio.get_running_loop().call_later(0.3, server._stop.set)
+        async with asyncio.timeout(20):
+            await server.run()
+
+    asyncio.run(serve())
+    assert stopping[-1]
