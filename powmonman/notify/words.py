@@ -31,7 +31,7 @@ DEFAULTS: dict[Kind, Template] = {
         "{{ ups }} is on mains again"
         "{% if length is not none %} after {{ length | duration }} on battery"
         "{% elif since %}; the outage began {{ since | clock }}{% endif %}" + _BATTERY + "."
-        "{% if down %} Shut down: {{ down }}.{% else %} No host had to go.{% endif %}",
+        "{% if down %} Still down: {{ down }}.{% endif %}",
     ),
     Kind.LOW_BATTERY: Template(
         "Battery low: {{ ups }}",

@@ -62,10 +62,10 @@ def test_power_back_says_how_long_it_was_and_who_is_down() -> None:
     lines = (HostLine("nas", "committed"), HostLine("desk", "committed", dry_run=True))
     back = replace(LOST, kind=Kind.ON_MAINS, state=PowerState.ON_MAINS, length=642.0, hosts=lines)
     assert (
-        "rack is on mains again after 11 min on battery (charge 87 %, 12.9 V). Shut down: nas."
+        "rack is on mains again after 11 min on battery (charge 87 %, 12.9 V). Still down: nas."
     ) == said(back).body
     unknown = said(replace(back, length=None, hosts=(), charge=None, voltage=None)).body
-    expected = "rack is on mains again; the outage began 03:12. No host had to go."
+    expected = "rack is on mains again; the outage began 03:12."
     assert expected == unknown
 
 
