@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from powmonman.config.schema import Source, Ups
     from powmonman.core.power import Reading
 
-__all__ = ["PATIENCE", "Alert", "Sensor", "create", "pause"]
+__all__ = ["Alert", "Sensor", "create", "pause"]
 
 # Imported when they are used: a server with a wire needs no client of NUT in its memory.
 KINDS = {
@@ -28,8 +28,6 @@ KINDS = {
     "ping": "ping.PingSensor",
     "simulated": "simulated.SimulatedSensor",
 }
-
-PATIENCE = 5.0
 
 # News come in bursts (an adapter, then its batteries), and however many come, nobody looks more
 # often than this. Seconds.
