@@ -80,6 +80,7 @@ class Agent:
         self._link: Link | None = None
         self._greeted = False
         self._proved = False
+        self._checked = self._awake = time.monotonic()
         self._arrived: deque[tuple[connector.Connector, Link]] = deque()
         self._told = _Told()
         self._stopping = False
@@ -154,8 +155,9 @@ class Agent:
 
     def _turn(self) -> None:
         """One pass: sleep, take what has come, decide, tell."""
-        timeout = max(0.0, self._plan.wake_at - time.monotonic())
-        ready = self._selector.select(timeout)
+        due = max(self._checked, self._plan.wake_at)
+        ready = self._selector.select(max(0.0, due - time.monotonic()))
+        self._awake = min(due, time.monotonic())
         if self._reload_due:
             self._reload()
         for key, mask in ready:
@@ -224,12 +226,18 @@ class Agent:
 
     def _check_link(self) -> None:
         """A server that says nothing for a lease is gone, whatever TCP believes."""
-        if self._link is None or time.monotonic() - self._link.heard <= self._plan.lease:
+        self._checked = moment = time.monotonic()
+        lease = self._plan.lease
+        if self._link is None or moment - self._link.heard <= lease:
             return
         # This process may have stood still itself, and what was said lies in the socket.
         self._serve_link(selectors.EVENT_READ)
-        if self._link is not None and time.monotonic() - self._link.heard > self._plan.lease:
-            self._lose(LinkError(f"the server said nothing for {self._plan.lease:g} s"))
+        if self._link is None or moment - self._link.heard <= lease:
+            return
+        if moment - self._awake > lease / 5:
+            self._link.heard = moment
+        else:
+            self._lose(LinkError(f"the server said nothing for {lease:g} s"))
 
     def _adopt(self, source: connector.Connector, link: Link) -> None:
         if self._link is not None or source is not self._connector:
