@@ -100,7 +100,7 @@ def handed_over(text: str) -> Shutdown:
     """Return the commands that `start_directly` wrote, to the letter: they are our own words."""
     value = json.loads(text)
     commands = tuple(_command(entry) for entry in value["commands"])
-    return Shutdown(commands, _command(value["final"]), value["via"])
+    return Shutdown(commands=commands, final=_command(value["final"]), via=value["via"])
 
 
 def _command(value: dict[str, Any]) -> Command:

@@ -152,6 +152,12 @@ FINGERPRINT = _matching(
     _fingerprint,
 )
 EVENT = _matching("[a-z_]{1,40}", "the name of an event")
+PRESET = _matching("[a-z_]{1,40}", "the name of a preset")
+MAC = _matching(
+    r"[0-9a-fA-F]{2}([:-]?[0-9a-fA-F]{2}){5}",
+    "12 hexadecimal digits, with or without colons or dashes between pairs",
+    lambda text: re.sub("[:-]", "", text).lower(),
+)
 IP_ADDRESS = Form("an IP address", _ip_address)
 HOST = Form("an IP address or a host name", _host_or_address)
 PATH = Form("an absolute path", _path)

@@ -441,6 +441,135 @@ class Notify:
 
 
 @dataclass(frozen=True)
+class Place:
+    """One host's place in the order, as its client.yml says it too."""
+
+    wait_for: tuple[str, ...] = key(
+        (),
+        "The hosts that must be down before this one commits.",
+        form=forms.HOST_NAME,
+        distinct=True,
+    )
+    wait_timeout: float = key(
+        300.0, "How long it waits for them at most.", unit="s", minimum=0, maximum=86400
+    )
+    after: float | None = key(
+        None,
+        "Its own time on battery. Empty: the fleet's `policy.after`.",
+        unit="s",
+        minimum=1,
+        maximum=86400,
+    )
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who must be down before whom, and when a host counts as down."""
+
+    hosts: dict[str, Place] = key(
+        dict,
+        "The places of hosts that wait, by name; the roles write them from the inventory. They are "
+        "checked as a whole, and hold for hosts that have not said hello since.",
+        form=forms.HOST_NAME,
+    )
+    settle: float = key(
+        5.0,
+        "A host that has committed and hung up is down when it has answered no ping and no ARP "
+        "for this long.",
+        unit="s",
+        minimum=0.1,
+        maximum=300,
+    )
+    gone_after: float = key(
+        60.0,
+        "A host that is gone without a commit counts as down after this long without an answer.",
+        unit="s",
+        minimum=1,
+        maximum=3600,
+    )
+
+
+@dataclass(frozen=True)
+class Wake:
+    """How one host is switched on."""
+
+    method: Literal["wake_on_lan", "command", "none"] = key(
+        "wake_on_lan", "`command`: by IPMI, a smart plug and the like. `none`: by nobody."
+    )
+    macs: tuple[str, ...] = key(
+        (),
+        "MAC addresses for magic packets. Empty: those that its client says.",
+        form=forms.MAC,
+        distinct=True,
+    )
+    broadcasts: tuple[str, ...] = key(
+        (),
+        "Directed broadcast addresses that magic packets go to as well, for a host behind a router "
+        "(192.0.2.255).",
+        form=forms.IP_ADDRESS,
+        distinct=True,
+    )
+    command: tuple[str, ...] = key(
+        (),
+        "With `method: command`, program and arguments as a list; no shell reads it. It runs as "
+        "the server's user.",
+    )
+    timeout: float = key(
+        30.0, "Time until the command is killed.", unit="s", minimum=0.1, maximum=600
+    )
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Bringing back what an outage took down."""
+
+    enabled: bool = key(True, "Wake them.")
+    wake_after: float = key(
+        60.0,
+        "How long the mains must have been good before the first is woken.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
+    reserve: float = key(
+        300.0,
+        "Time on battery that must be left: a boot and another shutdown must fit.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
+    repeat: float = key(
+        15.0,
+        "Time until a host that is not back is woken again; it doubles each time, up to eight "
+        "times this.",
+        unit="s",
+        minimum=0.5,
+        maximum=3600,
+    )
+    give_up: float = key(
+        1800.0,
+        "How long after its first waking a host that is not back is given up, by name.",
+        unit="s",
+        minimum=1,
+        maximum=604800,
+    )
+    hosts: dict[str, Wake] = key(dict, "How hosts are switched on, by name.", form=forms.HOST_NAME)
+    interfaces: tuple[str, ...] = key(
+        (),
+        "Network interfaces that magic packets leave by. Empty: all that are up.",
+        form=forms.INTERFACE,
+        distinct=True,
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """The record of outages and drills."""
+
+    keep: int = key(200, "How many are kept; the oldest give way.", minimum=1, maximum=10000)
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """`server.yml`: the host that senses the mains and tells the fleet."""
 
@@ -471,6 +600,9 @@ class ServerConfig:
         minimum=1,
         maximum=1000,
     )
+    order: Order = key(Order, "Who goes down after whom.")
+    recovery: Recovery = key(Recovery, "Bringing back what an outage took down.")
+    history: History = key(History, "The record of outages and drills.")
     listen: Listen = key(Listen, "Where clients connect.")
     announce: Announce = key(Announce, "How clients find this server.")
     limits: Limits = key(Limits, "Bounds on clients, so that a hostile one can't starve the rest.")
@@ -565,6 +697,12 @@ class Shutdown:
         "`unit`: through the root-owned powmonman-shutdown.path, as the roles install it. "
         "`direct`: the client runs the commands itself, and so must be root.",
     )
+    presets: tuple[str, ...] = key(
+        (),
+        "Ready-made lists of commands, run before `commands` (docs/presets.md).",
+        form=forms.PRESET,
+        distinct=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -609,6 +747,19 @@ class ClientConfig:
         maximum=16,
     )
     policy: HostPolicy = key(HostPolicy, "When this host shuts down.")
+    wait_for: tuple[str, ...] = key(
+        (),
+        "The hosts that must be down before this one shuts down, as their certificates name them.",
+        form=forms.HOST_NAME,
+        distinct=True,
+    )
+    wait_timeout: float = key(
+        300.0,
+        "How long this host waits for them after its deadline. Then it goes all the same.",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
     shutdown: Shutdown = key(Shutdown, "How this host shuts down.")
     dry_run: bool = key(False, "Do everything except run the commands.")
     warn_users: bool = key(True, "Write to the terminals of logged-in users (`wall`).")

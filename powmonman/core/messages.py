@@ -11,9 +11,12 @@ an unknown type is an error, answered and then hung up on.
 | client | `ack`    | for every `state`; carries the nonce that the next state echoes  |
 | client | `ping`   | when it wants a fresh state at once                              |
 | client | `status` | whenever its phase changes                                       |
+| client | `drill-status` | the same of a drill, beside it                             |
+| client | `diary`  | what happened to its host, until the state says `noted`          |
 | client | `query`  | instead of `hello`, to read the report and leave                 |
 | root   | `shutdown-fleet` | on the server's own socket alone: the operator's order   |
-| server | `report` | the answer to `query`                                            |
+| root   | `start-drill`, `stop-drill` | likewise: a drill                             |
+| server | `report` | the answer to `query` and to what root says                      |
 | server | `error`  | before it hangs up                                               |
 
 All times are durations in seconds: neither side learns the other's clock.
@@ -76,7 +79,7 @@ class UpsNews:
 
 @dataclass(frozen=True)
 class Order:
-    """The operator's order to shut the whole fleet down, whatever the power.
+    """The operator's order to shut down, whatever the power.
 
     Attributes:
         id: Random; a client obeys an order once.
@@ -88,6 +91,35 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Drill:
+    """A drill in progress: what the UPSes are made to say, beside what they really say.
+
+    All its durations are seconds of the drill, which run `scale` times as fast as real ones.
+    """
+
+    id: str
+    upses: dict[str, UpsNews]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a state says to one client alone.
+
+    Attributes:
+        waits: The hosts that this one waits for and that are not down.
+        drill_waits: The same in the drill.
+        noted: The last entry of its diary that the server has kept.
+        order: The operator's order to shut down.
+    """
+
+    waits: tuple[str, ...] = ()
+    drill_waits: tuple[str, ...] = ()
+    noted: int = 0
+    order: Order | None = None
+
+
+@dataclass(frozen=True)
 class State:
     """The whole truth, always complete: a client needs no earlier message to understand it."""
 
@@ -95,8 +127,8 @@ class State:
     lease: float
     policy: Policy
     upses: dict[str, UpsNews]
-    order: Order | None = None
-    drill: bool = False
+    drill: Drill | None = None
+    own: Own = field(default_factory=Own)
     seq: int = 0
     echo: int = 0
 
@@ -106,6 +138,11 @@ class Hello:
     """A client introduces its host; its name stands in its certificate.
 
     Of its policy, what is None is as the fleet's.
+
+    Attributes:
+        wait_for: The hosts that must be down before this one commits.
+        shutdown_takes: Seconds from its commit to its last sign of life, the longest of its latest
+            shutdowns; None before the first.
     """
 
     nonce: int
@@ -121,6 +158,9 @@ class Hello:
     low_battery: bool | None = None
     min_observe: float = 60.0
     confirm: float = 2.0
+    wait_for: tuple[str, ...] = ()
+    wait_timeout: float = 300.0
+    shutdown_takes: float | None = None
     dry_run: bool = False
 
 
@@ -151,6 +191,53 @@ class Status:
 
 
 @dataclass(frozen=True)
+class DrillStatus:
+    """What a client would do, were the drill real.
+
+    Attributes:
+        id: The drill.
+        left: As in `Status`, in seconds of the drill.
+        checked: Whether the commands have been checked, after the commit.
+        faults: What is wrong with them.
+        wake_heard: A magic packet for this host has arrived.
+    """
+
+    id: str
+    phase: str
+    left: float | None = None
+    reason: str = ""
+    checked: bool = False
+    faults: tuple[str, ...] = ()
+    wake_heard: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that happened to a client's host, as it saw it.
+
+    Attributes:
+        seq: Rises by one with each entry of this host, over boots too.
+        at: Seconds since the outage began.
+        wall: Seconds of the wall clock, None where it was not trusted.
+    """
+
+    seq: int
+    outage: str
+    kind: str
+    at: float
+    wall: float | None = None
+    boot_id: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Diary:
+    """Entries that the server may not have, the oldest first."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
 class Query:
     """Ask for the report."""
 
@@ -160,6 +247,25 @@ class ShutdownFleet:
     """Give the order to shut the fleet down; only on the server's own socket."""
 
     fleet: str
+
+
+@dataclass(frozen=True)
+class StartDrill:
+    """Begin a drill; only on the server's own socket.
+
+    Attributes:
+        scale: How many seconds of the drill pass in a real one.
+        live: The one host that is really shut down and woken; empty: none.
+    """
+
+    fleet: str
+    scale: float = 1.0
+    live: str = ""
+
+
+@dataclass(frozen=True)
+class StopDrill:
+    """End the drill; only on the server's own socket."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +282,21 @@ class Error:
     reason: str
 
 
-Message = State | Hello | Ack | Ping | Status | Query | ShutdownFleet | Report | Error
+Message = (
+    State
+    | Hello
+    | Ack
+    | Ping
+    | Status
+    | DrillStatus
+    | Diary
+    | Query
+    | ShutdownFleet
+    | StartDrill
+    | StopDrill
+    | Report
+    | Error
+)
 
 _TYPES: dict[str, type[Message]] = {
     "state": State,
@@ -184,8 +304,12 @@ _TYPES: dict[str, type[Message]] = {
     "ack": Ack,
     "ping": Ping,
     "status": Status,
+    "drill-status": DrillStatus,
+    "diary": Diary,
     "query": Query,
     "shutdown-fleet": ShutdownFleet,
+    "start-drill": StartDrill,
+    "stop-drill": StopDrill,
     "report": Report,
     "error": Error,
 }
@@ -201,13 +325,18 @@ def encode(message: Message) -> bytes:
 def encode_for_all(state: State) -> bytes:
     """Return the part of `state` that is the same for every client; `address` completes it."""
     shared = to_json(state)
-    del shared["seq"], shared["echo"]
+    del shared["seq"], shared["echo"], shared["own"]
     return _line({"type": "state", **shared})[:-2]
 
 
-def address(shared: bytes, seq: int, echo: int) -> bytes:
+def address(shared: bytes, seq: int, echo: int, own: bytes = b"{}") -> bytes:
     """Return the line for one client: an encoding costs more than all the rest of a send."""
-    return b'%b,"seq":%d,"echo":%d}\n' % (shared, seq, echo)
+    return b'%b,"own":%b,"seq":%d,"echo":%d}\n' % (shared, own, seq, echo)
+
+
+def encode_own(own: Own) -> bytes:
+    """Return what `address` adds for one client."""
+    return _line(to_json(own))[:-1]
 
 
 def decode(line: bytes) -> Message:

@@ -18,6 +18,7 @@ class Phase(StrEnum):
 
     IDLE = "idle"
     COUNTING = "counting"
+    WAITING = "waiting"
     COMMITTED = "committed"
 
 
@@ -42,6 +43,8 @@ class Rules:
     confirm: float = 2.0
     upses: tuple[str, ...] = ()
     min_supplies: int = 1
+    wait_for: tuple[str, ...] = ()
+    wait_timeout: float = 300.0
     dry_run: bool = False
 
 

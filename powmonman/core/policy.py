@@ -139,7 +139,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         plan, more = _tripped(plan, rules, host_tripped(state.upses, rules, triggers))
         commands += more
     if fresh:
-        plan, more = _ordered(plan, state.order, rules, now)
+        plan, more = _ordered(plan, state.own.order, rules, now)
         commands += more
     return _decide(plan, commands, rules, now, may_ask=False)
 

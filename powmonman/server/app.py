@@ -16,7 +16,7 @@ import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
-from powmonman.core.messages import Error, Message, Policy, Query, Report, ShutdownFleet, State
+from powmonman.core.messages import Error, Message, Own, Policy, Query, Report, ShutdownFleet, State
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
@@ -64,6 +64,7 @@ class Server:
             room_for(config.limits),
             roster=self._roster,
             make_state=self._state,
+            own=self._own,
             report=self.report,
             revoked=config.tls.revoked,
         )
@@ -182,8 +183,10 @@ class Server:
             lease=self._config.lease,
             policy=self._policy,
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
-            order=self._order.told() if self._order else None,
         )
+
+    def _own(self, _name: str) -> Own:
+        return Own(order=self._order.told() if self._order else None)
 
     @property
     def _policy(self) -> Policy:

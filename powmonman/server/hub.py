@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from powmonman.core.messages import Hello, State, Status, encode_for_all
+from powmonman.core.messages import Hello, Own, State, Status, encode_for_all, encode_own
 from powmonman.net.tls import Peer, is_revoked
 from powmonman.service.clock import boottime
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 REFUSALS_A_MINUTE = 30
+_NOTHING = b"{}"
 
 
 class Hub:
@@ -39,6 +40,7 @@ class Hub:
         *,
         roster: Roster,
         make_state: Callable[[], State],
+        own: Callable[[str], Own],
         report: Callable[[], dict[str, Any]],
         revoked: Iterable[str] = (),
     ) -> None:
@@ -47,6 +49,7 @@ class Hub:
         self.roster = roster
         self.report = report
         self._make_state = make_state
+        self._own = own
         self.last_push: dict[str, Any] = {}
         self._revoked = tuple(revoked)
         self._strangers: dict[Session, None] = {}
@@ -73,6 +76,11 @@ class Hub:
     def shared(self) -> bytes:
         """Return the present state for one more client."""
         return encode_for_all(self._make_state())
+
+    def own(self, name: str) -> bytes:
+        """Return what the state says to the client `name` alone."""
+        own = self._own(name)
+        return _NOTHING if own == Own() else encode_own(own)
 
     def sweep(self, lease: float) -> None:
         """Drop who has been silent for too long."""

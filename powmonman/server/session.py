@@ -160,7 +160,7 @@ class Session(asyncio.Protocol):
             self._due = True
             return
         self.seq += 1
-        self._send(address(shared, self.seq, self._echo))
+        self._send(address(shared, self.seq, self._echo, self._hub.own(self.name)))
 
     def pause_writing(self) -> None:
         """Remember only what is newest from here on."""

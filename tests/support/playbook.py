@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 from powmonman.core import policy
-from powmonman.core.messages import Order, Policy, State, UpsNews
+from powmonman.core.messages import Order, Own, Policy, State, UpsNews
 from powmonman.core.plan import Ask, Command, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
 
@@ -81,7 +81,7 @@ class Playbook:
             lease=self.lease,
             policy=self.policy,
             upses=upses,
-            order=Order(self.order, self.time - self.ordered_at) if self.order else None,
+            own=Own(order=Order(self.order, self.time - self.ordered_at) if self.order else None),
             seq=1,
             echo=self.plan.nonce if echo is None else echo,
         )

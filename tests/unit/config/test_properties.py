@@ -43,6 +43,8 @@ _FORMS = {
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.USER: st.text(string.ascii_lowercase, min_size=1, max_size=12),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
+    forms.PRESET: st.sampled_from(["libvirt", "docker"]),
+    forms.MAC: st.sampled_from(["02:00:5e:00:53:01", "02-00-5E-00-53-02"]),
     forms.IP_ADDRESS: st.ip_addresses().map(str),
     forms.HOST: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "localhost"]),
     forms.LISTEN_ADDRESS: st.sampled_from(["", "::1", "127.0.0.1"]) | st.ip_addresses().map(str),

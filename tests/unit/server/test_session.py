@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman.config.schema import Limits
-from powmonman.core.messages import Ack, Hello, Ping, Policy, State, decode, encode
+from powmonman.core.messages import Ack, Hello, Own, Ping, Policy, State, decode, encode
 from powmonman.net.tls import TlsPipe, client_context, server_context
 from powmonman.server.hub import Hub
 from powmonman.server.roster import Roster
@@ -63,6 +63,7 @@ class Site:
             Limits(connections=2 * ROOM_FOR_STRANGERS),
             roster=Roster(),
             make_state=self.state,
+            own=lambda _: Own(),
             report=dict,
         )
 
