@@ -156,13 +156,13 @@ def restarts_at_every_word(plan, known, rules, after):
     return replace(plan, spent=known.spent % 100), commands
 
 
-host_power, elapse, on_battery = policy.host_power, policy._elapse, policy._on_battery
+host_power, elapse, on_battery = policy.host_power, policy.elapse, policy._on_battery
 
 REJECTED = [
     ("host_power", cancels_on_unknown, sensor_fails_in_an_outage),
     ("host_power", counts_unknown_as_battery, sensor_fails_on_mains),
     ("_on_battery", restarts_at_every_word, lambda world: outage(world, 900)),
-    ("_elapse", remembers_through_sleep, asleep_through_an_outage),
+    ("elapse", remembers_through_sleep, asleep_through_an_outage),
 ]
 
 
