@@ -31,7 +31,7 @@ def tell_silence(plan: Plan, rules: Rules, now: Now) -> Told:
         return plan, []
     left = plan.left(rules)
     if left is not None:
-        what = f"{_grounds(plan)}: this host shuts down on its own, in {_limit(plan, left)}"
+        what = f"{_grounds(plan)}: this host shuts down on its own, in {limit(plan, left)}"
     elif plan.power is PowerState.ON_MAINS:
         what = "last known on mains: nothing is shut down; this host is not protected"
     else:
@@ -48,7 +48,7 @@ def tell_milestone(plan: Plan, rules: Rules) -> Told:
     reached = [mark for mark in MILESTONES if left <= mark < plan.said]
     if not reached:
         return plan, []
-    text = f"shutdown in {_limit(plan, left)}"
+    text = f"shutdown in {limit(plan, left)}"
     if plan.phase is Phase.WAITING:
         text = waiting_text(plan, rules)
     commands: list[Command] = [Say(logging.WARNING, f"{text}{of_outage(plan)}")]
@@ -66,7 +66,7 @@ def waiting_text(plan: Plan, rules: Rules) -> str:
 def threat(plan: Plan, left: float) -> str:
     """Say to the users what comes, and what would prevent it."""
     unless = "" if plan.ordered and plan.phase is Phase.WAITING else " unless the mains return"
-    return f"This host shuts down in {_limit(plan, left)}{unless}."
+    return f"This host shuts down in {limit(plan, left)}{unless}."
 
 
 def warning(rules: Rules, text: str) -> Warn:
@@ -94,5 +94,6 @@ def _grounds(plan: Plan) -> str:
     return "ordered by the operator" if plan.ordered else "on battery"
 
 
-def _limit(plan: Plan, left: float) -> str:
+def limit(plan: Plan, left: float) -> str:
+    """Say how long it is; that of a wait is only the longest that it may be."""
     return f"at most {left:.0f} s" if plan.phase is Phase.WAITING else f"{left:.0f} s"

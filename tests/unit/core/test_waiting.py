@@ -106,7 +106,7 @@ def test_a_server_that_knows_no_more_of_the_power_still_knows_who_is_down() -> N
 
 def test_silence_neither_ends_nor_prolongs_the_wait() -> None:
     story = nas().hears(on_battery(), at=0).falls_silent(at=650).runs_once(between=(899, 901))
-    assert 1 == story.said("on battery: this host shuts down on its own, in at most 220 s")
+    assert 1 == story.said("on battery: this host shuts down on its own, in at most 230 s")
 
 
 def test_a_host_that_lost_contact_before_its_deadline_waits_too() -> None:
