@@ -30,7 +30,7 @@ def test_a_host_goes_as_soon_as_the_other_is_down(fleet: Fleet) -> None:
         server.mains(on=False)
         said = server.hears("status", phase="waiting")
         assert said["reason"] == "waiting for web1"
-        assert 55 <= said["left"] <= 60
+        assert 30 <= said["left"] <= 60
         assert fleet.history == []
         down_at = boottime()
         server.waits = ()
@@ -53,7 +53,7 @@ def test_a_wait_ends_though_the_server_is_gone(fleet: Fleet) -> None:
 
 @together
 def test_a_client_that_dies_in_the_wait_does_not_begin_it_anew(fleet: Fleet) -> None:
-    nas = fleet.client("nas", wait_for=["web1"], wait_timeout=6)
+    nas = fleet.client("nas", wait_for=["web1"], wait_timeout=60)
     with word(fleet, "web1") as server:
         nas.start().says("on mains|now: on mains")
         server.mains(on=False)
@@ -67,7 +67,8 @@ def test_a_client_that_dies_in_the_wait_does_not_begin_it_anew(fleet: Fleet) -> 
         nas.kill()
         nas.start().says("resumed: waiting")
         again = wait_for("a word", lambda: server.said("status", phase="waiting")[1:])[0]
-        assert again["left"] <= 4
+        assert again["left"] <= 58
+        server.waits = ()
         fleet.down("nas")
         assert fleet.ran("nas") == ["poweroff"]
 
