@@ -56,7 +56,8 @@ def _host(host: Host, policy: Policy, now: float) -> HostSeen:
     return HostSeen(
         name=host.name,
         connected=host.connected,
-        phase=status.phase,
+        # It is halting because it has committed, or somebody switches it off by hand.
+        phase="committed" if host.committed_at is not None else status.phase,
         left=host.time_left(now),
         after=policy.after if own is None else own,
         outage=status.outage,
