@@ -191,7 +191,10 @@ class Server:
         """Find what people are to be told; whatever comes of it, the server goes on."""
         if self._notifier.enabled:
             now, ends = boottime(), self._certificate_ends
-            self._notifier.observe(seen(self._supplies(), self._roster, self._policy, ends, now))
+            order = self._ordering.warnings
+            self._notifier.observe(
+                seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
+            )
 
     def _state(self) -> State:
         now = boottime()
