@@ -45,8 +45,6 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
         yield f"An outage now: all down {order['down']:.0f} s after the loss{through}{lasts}"
     if order["too_late"]:
         yield f"NOT down before their battery is empty: {few(order['too_late'], LINE)}"
-    for warning in report.get("warnings", ()):
-        yield f"! {warning}"
 
 
 def host_lines(host: dict[str, Any]) -> Iterator[str]:

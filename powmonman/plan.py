@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(_head(report)))
     for name, plan in plans.items():
         print("\n".join(["", *_host(report, rows[name], plan), *host_lines(rows[name])]))
-    print("\n".join(summary(report)))
+    print("\n".join([*summary(report), *(f"! {text}" for text in report.get("warnings", ()))]))
     return OK
 
 

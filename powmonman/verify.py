@@ -96,7 +96,7 @@ def _server(
         yield str(error)
         return
     facts.update(version_running=report["version"], upses=report["upses"])
-    warnings += report["warnings"]
+    warnings += report.get("warnings", [])
     yield from report["faults"]
     yield from _program(report, unit)
     for name, ups in report["upses"].items():

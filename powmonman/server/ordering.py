@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 ASK_EVERY = 1.0
-# A host that is still there is asked now and then, to learn how it answers.
-LEARN_EVERY = 10.0
+# A host that is there, and that somebody waits for, is asked until it is known how it answers.
+LEARN_EVERY, LEARN_EVERY_IN_PEACE = 10.0, 60.0
 # The fleet is seldom all there before.
 FIRST_CHECK, CHECK_EVERY = 10.0, 30.0
 
@@ -54,7 +54,7 @@ class Ordering:
         self._policy = policy
         self._ask_one = ask_one
         self._down = roster.down
-        self._learned = -LEARN_EVERY
+        self._learned: dict[str, float] = {}
         self._check_at = boottime() + FIRST_CHECK
         self.warnings: list[str] = []
 
@@ -134,20 +134,26 @@ class Ordering:
     def _wanted(self, now: float) -> dict[str, tuple[str, int | None]]:
         """Return whom to ask, as address and way; those that somebody waits for come first."""
         active = self._active()
-        awaited = {n for waits in self._roster.graph().values() for n in waits} if active else set()
-        learn = active and now - self._learned >= LEARN_EVERY
-        if learn:
-            self._learned = now
+        awaited = {name for waits in self._roster.graph().values() for name in waits}
         wanted: dict[str, tuple[str, int | None]] = {}
         others: dict[str, tuple[str, int | None]] = {}
         for name, host in self._roster.hosts.items():
             if not host.address:
                 continue
             if host.connected:
-                if learn and host.way is None and name in awaited:
+                matters = name in awaited or host.presence.going
+                if matters and host.way is None and self._learns(name, now, active=active):
                     others[name] = (host.address, None)
-            elif name in awaited:
+            elif active and name in awaited:
                 wanted[name] = (host.address, host.way)
             elif host.presence.going and name not in self._down:
                 others[name] = (host.address, host.way)
         return wanted | others
+
+    def _learns(self, name: str, now: float, *, active: bool) -> bool:
+        """Whether it is time to ask a host that is there; if so, that is noted."""
+        every = LEARN_EVERY if active else LEARN_EVERY_IN_PEACE
+        if now - self._learned.get(name, -every) < every:
+            return False
+        self._learned[name] = now
+        return True

@@ -66,8 +66,8 @@ class Host:
         committed_at: When it said that it commits; None: it has not in this boot.
         outage: The outage for which it did.
         presence: What tells whether it is down.
-        recalled: How it was known to be down, by an earlier process in this boot of the server;
-            until anything is heard of it.
+        known_down: How it was found to be down, by an earlier process too, as long as this host
+            has not been booted; until anything is heard of it.
         way: How it answers when it is asked for a sign of life; None: it never has.
         took: Seconds that its latest shutdowns took, as this server saw them.
         watched: This process has seen all of its present boot.
@@ -85,7 +85,7 @@ class Host:
     committed_at: float | None = None
     outage: str = ""
     presence: Presence = field(default_factory=Presence)
-    recalled: str = ""
+    known_down: str = ""
     way: int | None = None
     took: tuple[float, ...] = ()
     watched: bool = True
@@ -117,7 +117,7 @@ class Host:
 
     def down(self, bounds: Bounds) -> str:
         """Return how it is known to be down; empty: it is not, or nobody knows."""
-        return self.presence.down(bounds) or self.recalled
+        return self.known_down or self.presence.down(bounds)
 
     def record(self, bounds: Bounds) -> HostRecord:
         """Return what to keep."""
@@ -172,7 +172,7 @@ class Roster:
             host.way = None
         host.presence = host.presence.joined(now, dry_run=hello.dry_run, new_boot=new_boot)
         host.connected, host.since, host.address = True, now, address
-        host.hello, host.told, host.recalled = hello, "", ""
+        host.hello, host.told, host.known_down = hello, "", ""
         host.expired, host.certificate_ends = peer.expired, peer.ends
 
     def said(self, name: str, status: Status, now: float) -> None:
@@ -204,7 +204,9 @@ class Roster:
         host.way = asked.way
         host.presence = host.presence.asked(asked.answer, asked.how, asked.sent, asked.until)
         if asked.answer is Answer.ANSWERED:
-            host.recalled = ""
+            host.known_down = ""
+        # From here on only a sign of life tells otherwise, not a cable of ours that is out.
+        host.known_down = host.known_down or host.presence.down(self.bounds)
         is_down = bool(host.down(self.bounds))
         if is_down and not was_down:
             self._measure(host)
@@ -279,7 +281,7 @@ class Roster:
                 committed = record.committed_at if same_boot else now
                 host.committed_at = None if record.committed_at is None else committed
                 host.outage = record.outage
-            host.recalled = record.down if same_boot else ""
+            host.known_down = record.down if same_boot else ""
         self.hosts = dict(sorted(self.hosts.items()))
 
     def rows(self, now: float, state_id: str) -> list[dict[str, Any]]:

@@ -126,14 +126,15 @@ def test_a_host_that_hung_up_and_answers_is_not_down(site: Site) -> None:
     assert site.roster.down == {}
 
 
-def test_nobody_is_asked_in_peace(site: Site) -> None:
-    site.active = False
+def test_nobody_who_hung_up_is_asked_in_peace(site: Site) -> None:
     site.dies("web")
+    site.active = False
     site.passes(100)
     assert site.asked == []
 
 
 def test_who_has_committed_is_asked_until_it_is_down_though_nobody_waits(site: Site) -> None:
+    site.dies("web")
     site.commits("nas")
     site.dies("nas")
     site.active = False
@@ -143,8 +144,17 @@ def test_who_has_committed_is_asked_until_it_is_down_though_nobody_waits(site: S
 
 
 def test_how_a_host_answers_is_learned_while_it_is_there(site: Site) -> None:
-    site.passes(25)
-    assert site.asked == ["at web"]
+    """In peace too: in an outage it may be gone before it is asked."""
+    site.active = False
+    site.answers["at web"] = Answer.MUTE
+    site.passes(119)
+    assert site.asked == ["at web"] * 2
+    site.active = True
+    site.passes(30)
+    assert len(site.asked) == 5
+    site.answers["at web"] = Answer.ANSWERED
+    site.passes(30)
+    assert len(site.asked) == 6
     assert site.roster.hosts["web"].way == 0
 
 

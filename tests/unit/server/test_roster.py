@@ -177,7 +177,7 @@ def test_a_host_waits_for_those_that_are_not_known_to_be_down(roster: Roster) ->
     assert roster.still_up("nas") == ("db", "nobody")
     silent(roster, "db", 120, 126)
     assert roster.still_up("nas") == ("nobody",)
-    assert roster.down == {"db": "committed, hung up, no answer to ping for 6 s"}
+    assert roster.down == {"db": "committed, hung up, no answer to ping for 5 s"}
     assert roster.rows(126.0, "s1")[0]["down"] == roster.down["db"]
     arrive(roster, "db", 130.0, boot_id="c")
     assert roster.down == {}
@@ -267,3 +267,15 @@ def test_a_reload_forgets_nobody_who_went_down(roster: Roster) -> None:
     roster.left("guest", 120.0)
     roster.expect(["nas"])
     assert "guest" in roster.hosts
+
+
+def test_a_host_that_is_down_stays_so_while_it_cannot_be_asked(roster: Roster) -> None:
+    """Our own cable is out; whoever went on because of it can't be called back anyway."""
+    arrive(roster, "db", 100.0, dry_run=False)
+    roster.said("db", COMMITTED, 110.0)
+    roster.left("db", 120.0)
+    silent(roster, "db", 120, 126)
+    roster.asked("db", Asked(Answer.UNSURE, "the link of eth0 is down", 126.0, 127.0, 0))
+    assert list(roster.down) == ["db"]
+    roster.asked("db", Asked(Answer.ANSWERED, "ping", 128.0, 128.0, 0))
+    assert roster.down == {}
