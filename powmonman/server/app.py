@@ -16,18 +16,22 @@ import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
+from powmonman.core.forecast import Battery
 from powmonman.core.messages import Error, Message, Own, Policy, Query, Report, ShutdownFleet, State
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
+from powmonman.server.budget import Pack
+from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
+from powmonman.server.ordering import Ordering
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
 from powmonman.server.seen import seen
@@ -58,7 +62,10 @@ class Server:
         self._started = time.monotonic()
         self._state_id = secrets.token_hex(16)
         self._memory = Memory(config.runtime_dir, config.state_dir)
-        self._roster = Roster(config.clients)
+        self._roster = Roster(config.clients, config.order)
+        self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
+        records, same_boot = self._host_memory.recall()
+        self._roster.recall(records, boottime(), same_boot=same_boot)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
             room_for(config.limits),
@@ -67,6 +74,14 @@ class Server:
             own=self._own,
             report=self.report,
             revoked=config.tls.revoked,
+            noticed=self._noticed,
+        )
+        self._ordering = Ordering(
+            self._roster,
+            active=self._in_outage,
+            tell=self._hub.tell,
+            packs=self._packs,
+            policy=lambda: self._policy,
         )
         self._notifier = Notifier(config)
         self._certificate_ends = _end_of(config.tls)
@@ -98,6 +113,7 @@ class Server:
                     self._remember(),
                     self._sweep(),
                     self._announce(),
+                    self._ordering.run(),
                     self._notifier.run(),
                 )
             ]
@@ -120,6 +136,7 @@ class Server:
             listener.close()
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
+        await self._host_memory.close(self._roster)
         return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -174,7 +191,10 @@ class Server:
         """Find what people are to be told; whatever comes of it, the server goes on."""
         if self._notifier.enabled:
             now, ends = boottime(), self._certificate_ends
-            self._notifier.observe(seen(self._supplies(), self._roster, self._policy, ends, now))
+            order = self._ordering.warnings
+            self._notifier.observe(
+                seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
+            )
 
     def _state(self) -> State:
         now = boottime()
@@ -185,8 +205,30 @@ class Server:
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
         )
 
-    def _own(self, _name: str) -> Own:
-        return Own(order=self._order.told() if self._order else None)
+    def _own(self, name: str) -> Own:
+        return Own(
+            waits=self._roster.still_up(name), order=self._order.told() if self._order else None
+        )
+
+    def _in_outage(self) -> bool:
+        """Whether hosts may be going down: by an outage, or by the operator's order."""
+        ordered = self._order is not None and self._order.told() is not None
+        return ordered or any(monitor.supply.outage for monitor in self._monitors.values())
+
+    def _packs(self) -> dict[str, Pack]:
+        """Return the UPSes as the budget of the order needs them."""
+        now = boottime()
+        return {
+            name: Pack(
+                Battery(monitor.supply.news(now), monitor.supply.full_runtime, monitor.ups.confirm),
+                known=monitor.ups.runtime is not None or monitor.supply.measured is not None,
+            )
+            for name, monitor in self._monitors.items()
+        }
+
+    def _noticed(self, name: str) -> None:
+        """Something has become known of a host: it joined, left, or said what it does."""
+        self._ordering.look([name])
 
     @property
     def _policy(self) -> Policy:
@@ -237,6 +279,7 @@ class Server:
             if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
                 self._hub.sweep(self._config.lease)
                 self._look()
+            self._host_memory.keep(self._roster, urgent=self._in_outage())
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
 
@@ -285,7 +328,7 @@ class Server:
     def _apply(self, config: ServerConfig) -> None:
         before, self._config = self._config, config
         self._logs.apply(config.log)
-        self._roster.expect(config.clients)
+        self._roster.expect(config.clients, config.order)
         self._notifier.reconfigure(config)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
@@ -305,14 +348,16 @@ class Server:
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
         self._reloaded.set()
+        self._ordering.check()
 
     def report(self) -> dict[str, Any]:
         """Return all that `powmonman status` shows."""
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
+        faults += [f"{path}: {reason}" for path, reason in self._host_memory.faults.items()]
         faults += self._notifier.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
-        now = boottime()
+        now, budget = boottime(), self._ordering.budget()
         return {
             **of_config(self._config),
             "policy": to_json(self._policy),
@@ -321,9 +366,14 @@ class Server:
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
             "faults": faults,
+            "warnings": self._ordering.warnings,
+            "order": self._ordering.report(budget),
             "last_push": self._hub.last_push,
             "upses": {name: of_ups(monitor, now) for name, monitor in self._monitors.items()},
-            "clients": self._roster.rows(now, self._state_id),
+            "clients": [
+                {**row, "order": budget.row(row["name"])}
+                for row in self._roster.rows(now, self._state_id)
+            ],
         }
 
 

@@ -43,6 +43,7 @@ class Hub:
         own: Callable[[str], Own],
         report: Callable[[], dict[str, Any]],
         revoked: Iterable[str] = (),
+        noticed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.context = context
         self.limits = limits
@@ -50,6 +51,7 @@ class Hub:
         self.report = report
         self._make_state = make_state
         self._own = own
+        self._noticed = noticed
         self.last_push: dict[str, Any] = {}
         self._revoked = tuple(revoked)
         self._strangers: dict[Session, None] = {}
@@ -72,6 +74,13 @@ class Hub:
             self._untold = set(self._speakers.values())
         for session in list(self._speakers.values()):
             session.tell(self._shared)
+
+    def tell(self, names: Iterable[str]) -> None:
+        """Push the present state to these clients alone, where what it says to them has changed."""
+        shared = self.shared()
+        for name in names:
+            if name in self._speakers:
+                self._speakers[name].tell(shared)
 
     def shared(self) -> bytes:
         """Return the present state for one more client."""
@@ -128,6 +137,7 @@ class Hub:
             del self._speakers[session.name]
             self.roster.left(session.name, boottime())
             log.warning("%s has left", session.name, extra={"host": session.name})
+            self._noticed(session.name)
         self._all_told()
 
     def wants_handshake(self, session: Session) -> None:
@@ -190,6 +200,7 @@ class Hub:
             extra={"host": session.name},
         )
         session.tell(self.shared())
+        self._noticed(session.name)
 
     def acknowledged(self, session: Session, seq: int) -> None:
         """A client has understood a state."""
@@ -226,3 +237,4 @@ class Hub:
                 f" · {status.reason}" if status.reason else "",
                 extra={"host": session.name, "outage": status.outage or before.outage},
             )
+        self._noticed(session.name)
