@@ -162,6 +162,8 @@ def _client(config: ClientConfig | GuardConfig) -> str:
     steps = [*(_run(command) for command in commands[:2]), _run(config.shutdown.final)]
     if len(commands) > 2:
         steps.insert(2, f"{len(commands) - 2} more")
+    if config.shutdown.presets:
+        steps.insert(0, f"the presets {', '.join(config.shutdown.presets)}")
     what = "dry run, would shut down" if config.dry_run else "shuts down"
     return f"{what} {when}: {', then '.join(steps)}"
 
