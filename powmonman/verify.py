@@ -50,26 +50,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print `{"ok", "faults", "facts"}`; return 0 if the host is protected."""
+    """Print `{"ok", "faults", "warnings", "facts"}`; return 0 if the host is protected.
+
+    A warning is what the operator should know of a host that is protected all the same.
+    """
     facts: dict[str, Any] = {"version": __version__}
+    warnings: list[str] = []
     end = time.monotonic() + args.wait
     while True:
-        faults = list(_faults(args.config, facts))
+        faults = list(_faults(args.config, facts, warnings))
         if not faults or time.monotonic() > end:
             break
         time.sleep(0.2)
-    print(json.dumps({"ok": not faults, "faults": faults, "facts": facts}, indent=2))
+    found = {"ok": not faults, "faults": faults, "warnings": warnings, "facts": facts}
+    print(json.dumps(found, indent=2))
     return 1 if faults else 0
 
 
-def _faults(path: Path, facts: dict[str, Any]) -> Faults:
+def _faults(path: Path, facts: dict[str, Any], warnings: list[str]) -> Faults:
     try:
         if derive.is_guard(path):
             client = derive.client(load(path, GuardConfig), derive.this_host())
-            yield from _server(path, derive.server_of(path), facts, "powmonman-guard")
+            yield from _server(path, derive.server_of(path), facts, warnings, "powmonman-guard")
             yield from _client(path, client, facts, "powmonman-guard")
         elif path.name.startswith("server"):
-            yield from _server(path, load(path, ServerConfig), facts)
+            yield from _server(path, load(path, ServerConfig), facts, warnings)
         else:
             yield from _client(path, load(path, ClientConfig), facts)
     except ConfigError as error:
@@ -77,7 +82,11 @@ def _faults(path: Path, facts: dict[str, Any]) -> Faults:
 
 
 def _server(
-    path: Path, config: ServerConfig, facts: dict[str, Any], unit: str = "powmonman-server"
+    path: Path,
+    config: ServerConfig,
+    facts: dict[str, Any],
+    warnings: list[str],
+    unit: str = "powmonman-server",
 ) -> Faults:
     yield from _identity(config.tls.identity, server_context)
     try:
@@ -86,6 +95,7 @@ def _server(
         yield str(error)
         return
     facts.update(version_running=report["version"], upses=report["upses"])
+    warnings[:] = report.get("warnings", ())
     yield from report["faults"]
     yield from _program(report, unit)
     for name, ups in report["upses"].items():
