@@ -93,7 +93,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check-config", help="check configuration files", description="Check configuration files."
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="- is the standard input"
+    )
     check.add_argument(
         "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
     )

@@ -22,7 +22,8 @@ RENDER = """
   connection: local
   gather_facts: false
   vars:
-    __powmonman_probe: "{{ hostvars[inventory_hostname].__powmonman_probe | default({'stdout': ''}) }}"
+    __powmonman_probe: "{{ hostvars[inventory_hostname].__powmonman_probe | default(nothing) }}"
+    nothing: {stdout: ""}
     role_path: "{{ repository }}/roles/powmonman"
   roles: [powmonman, powmonman_server, powmonman_client]
   tasks:
