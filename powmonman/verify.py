@@ -50,20 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print `{"ok", "faults", "warnings", "facts"}`; return 0 if the host is protected.
-
-    A warning is what the operator should know of a host that is protected all the same.
-    """
+    """Print `{"ok", "faults", "warnings", "facts"}`; return 0 if the host is protected."""
     facts: dict[str, Any] = {"version": __version__}
     warnings: list[str] = []
     end = time.monotonic() + args.wait
     while True:
+        warnings.clear()
         faults = list(_faults(args.config, facts, warnings))
         if not faults or time.monotonic() > end:
             break
         time.sleep(0.2)
-    found = {"ok": not faults, "faults": faults, "warnings": warnings, "facts": facts}
-    print(json.dumps(found, indent=2))
+    result = {"ok": not faults, "faults": faults, "warnings": warnings, "facts": facts}
+    print(json.dumps(result, indent=2))
     return 1 if faults else 0
 
 
@@ -71,12 +69,15 @@ def _faults(path: Path, facts: dict[str, Any], warnings: list[str]) -> Faults:
     try:
         if derive.is_guard(path):
             client = derive.client(load(path, GuardConfig), derive.this_host())
-            yield from _server(path, derive.server_of(path), facts, warnings, "powmonman-guard")
+            server = derive.server_of(path)
+            yield from _server(path, server, facts, warnings, unit="powmonman-guard")
             yield from _client(path, client, facts, "powmonman-guard")
         elif path.name.startswith("server"):
             yield from _server(path, load(path, ServerConfig), facts, warnings)
         else:
-            yield from _client(path, load(path, ClientConfig), facts)
+            config = load(path, ClientConfig)
+            warnings += _on_the_servers_host(path, config)
+            yield from _client(path, config, facts)
     except ConfigError as error:
         yield str(error)
 
@@ -86,6 +87,7 @@ def _server(
     config: ServerConfig,
     facts: dict[str, Any],
     warnings: list[str],
+    *,
     unit: str = "powmonman-server",
 ) -> Faults:
     yield from _identity(config.tls.identity, server_context)
@@ -95,12 +97,35 @@ def _server(
         yield str(error)
         return
     facts.update(version_running=report["version"], upses=report["upses"])
-    warnings[:] = report.get("warnings", ())
+    warnings += report.get("warnings", [])
     yield from report["faults"]
     yield from _program(report, unit)
     for name, ups in report["upses"].items():
         if ups["state"] == "unknown":
             yield f"UPS {name}: power unknown: {ups['reason']}"
+
+
+def _on_the_servers_host(path: Path, config: ClientConfig) -> Iterator[str]:
+    """Say what is lost when the host of the server goes down too."""
+    beside = path.with_name("server.yml")
+    if config.dry_run or not beside.exists():
+        return
+    yield (
+        "this host is the server's: once it is off nobody wakes the others; and if the mains come "
+        "back before the battery is empty, it stays off itself until somebody switches it on "
+        "(docs/order.md)"
+    )
+    try:
+        clients = load(beside, ServerConfig).clients
+    except ConfigError:
+        return
+    early = [name for name in clients if name not in config.wait_for]
+    # Itself is among them, under a name that only its certificate knows.
+    if len(early) > 1:
+        yield (
+            f"this host is the server's, and waits only for {len(config.wait_for)} of "
+            f"{len(clients) - 1} hosts: the others may lose their server before they are down"
+        )
 
 
 def _client(
