@@ -28,6 +28,7 @@ MODULES = (
     ("notify-deliver", "powmonman.notify.deliver", ""),
     ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
     ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
+    ("wake-arm", "powmonman.client.wake_on_lan", "let a magic packet wake this host (as root)"),
     ("bundle", "powmonman.bundle", "build the single file that hosts receive"),
     ("process", "powmonman.service.process", "start and stop a daemon without systemd"),
     ("demo", "powmonman.demo", "roll a small fleet out on this machine and pull the plug"),
@@ -92,7 +93,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check-config", help="check configuration files", description="Check configuration files."
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="- is the standard input"
+    )
     check.add_argument(
         "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
     )

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ def _identity(path: str, context: Callable[[Path], object]) -> Faults:
 
 def _commands(path: Path, config: ClientConfig) -> Faults:
     """Every command must be there: it would be found missing at the worst time otherwise."""
+    yield from _presets(config.shutdown.presets)
     for command in (*config.shutdown.commands, config.shutdown.final):
         if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
             yield f"shutdown command not found or not executable: {command.command[0]}"
@@ -184,6 +186,14 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
         )
         if active.returncode != 0:
             yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+
+
+@cache
+def _presets(names: tuple[str, ...]) -> list[str]:
+    """Ask once: what they find wrong doesn't mend itself while we wait for the daemon."""
+    from powmonman.client.presets import preflight
+
+    return [fault for name in names for fault in preflight(name)]
 
 
 def _alive(pid: Any) -> bool:
