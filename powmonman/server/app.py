@@ -22,6 +22,7 @@ from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
+from powmonman.server.history import History
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
@@ -30,6 +31,7 @@ from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
+from powmonman.server.scribe import Scribe
 from powmonman.server.seen import seen
 from powmonman.server.session import Session
 from powmonman.service import notify
@@ -58,6 +60,8 @@ class Server:
         self._started = time.monotonic()
         self._state_id = secrets.token_hex(16)
         self._memory = Memory(config.runtime_dir, config.state_dir)
+        self._history = History(config.state_dir, config.history.keep)
+        self._scribe = Scribe(self._history)
         self._roster = Roster(config.clients)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
@@ -66,6 +70,7 @@ class Server:
             make_state=self._state,
             own=self._own,
             report=self.report,
+            scribe=self._scribe,
             revoked=config.tls.revoked,
         )
         self._notifier = Notifier(config)
@@ -86,8 +91,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._history.start()
         for name in self._config.upses:
             self._watch(name)
+        self._scribe.mains(self._supplies(), started=True)
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self._answer):
@@ -120,6 +127,7 @@ class Server:
             listener.close()
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
+        await self._history.close()
         return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -162,6 +170,7 @@ class Server:
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
+        self._scribe.mains(self._supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await self._memory.keep(self._supplies(), changed=True)
             self._hub.publish(changed=True)
@@ -185,8 +194,11 @@ class Server:
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
         )
 
-    def _own(self, _name: str) -> Own:
-        return Own(order=self._order.told() if self._order else None)
+    def _own(self, name: str) -> Own:
+        return Own(
+            noted=self._history.noted.get(name, 0),
+            order=self._order.told() if self._order else None,
+        )
 
     @property
     def _policy(self) -> Policy:
@@ -227,6 +239,7 @@ class Server:
         """Keep what is known, apart from the beat: that waits for no disk."""
         while True:
             await asyncio.sleep(REMEMBER_EVERY)
+            self._history.watch()
             await self._memory.keep(self._supplies(), changed=False)
 
     async def _sweep(self) -> None:
@@ -287,6 +300,7 @@ class Server:
         self._logs.apply(config.log)
         self._roster.expect(config.clients)
         self._notifier.reconfigure(config)
+        self._history.keep(config.history.keep)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
@@ -310,6 +324,7 @@ class Server:
         """Return all that `powmonman status` shows."""
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
         faults += self._notifier.faults
+        faults += self._history.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
         now = boottime()
