@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import powmonman
 from powmonman import __version__
 from powmonman.client import connector, shutdown
+from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan, save_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
@@ -75,6 +76,7 @@ class Agent:
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
+        self._diary = Diary(self._runtime, Path(config.state_dir))
         # First what may fail, then what would have to be closed.
         self._connector = self._new_connector(client_context(Path(config.tls.identity)))
         self._link: Link | None = None
@@ -129,6 +131,7 @@ class Agent:
         self._connector.stop()
         if self._link is not None:
             self._link.close()
+        self._diary.close()
         self._view()
         return 0
 
@@ -191,15 +194,20 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
+            self._diary.began(message.upses)
             self._take(policy.heard(self._plan, message, self._rules, now()))
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+            self._diary.noted(message.own.noted)
+            for pages in self._diary.due():
+                self._send(pages)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
 
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
         self._proved = True
+        self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
         left = self._plan.left(self._rules)
@@ -256,6 +264,7 @@ class Agent:
             self._selector.unregister(link)
         link.close()
         self._plan = policy.disconnected(self._plan)
+        self._diary.contact(self._plan, lost=str(error))
         level = logging.WARNING if self._proved or error.refused else logging.DEBUG
         log.log(level, "connection to %s lost: %s", link.host, error)
         notify.notify(STATUS="looking for the server")
@@ -263,7 +272,8 @@ class Agent:
 
     def _take(self, step: policy.Step) -> None:
         """Carry out what was decided, in the order in which it was."""
-        outage, (self._plan, commands) = self._plan.outage, step
+        before, (self._plan, commands) = self._plan, step
+        outage = before.outage
         # The line about its end belongs to the outage too.
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
@@ -279,6 +289,8 @@ class Agent:
                     self._greeted = True
                 case Run(reason):
                     self._shut_down(reason)
+        # After the request: nothing that is only for the record may come before it.
+        self._diary.follow(before, self._plan, self._rules)
 
     def _hello(self, nonce: int) -> Hello:
         config = self._config
