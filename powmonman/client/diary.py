@@ -15,7 +15,7 @@ import json
 import logging
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from powmonman.core.messages import Diary as Message
@@ -48,6 +48,16 @@ AGAIN = 30.0
 FORGIVEN = 1
 LONGEST_PAUSE = 3600.0
 LAST_WORDS = frozenset({Kind.COMMITTED, Kind.HALTING})
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is on disk; `began` is on the boot clock of `boot_id`."""
+
+    entries: tuple[Entry, ...] = ()
+    seq: int = 0
+    boot_id: str = ""
+    began: dict[str, float] = field(default_factory=dict)
 
 
 class Diary:
@@ -192,7 +202,7 @@ class Diary:
 
     def _renumber(self, seq: int) -> None:
         """Begin above what the server has from a diary that this host has lost."""
-        if seq + len(self._entries) >= LARGEST_SEQ:
+        if seq + len(self._entries) >= LARGEST_SEQ // 2:
             return
         self._entries = [replace(e, seq=seq + n) for n, e in enumerate(self._entries, 1)]
         self._seq = seq + len(self._entries)
@@ -203,28 +213,24 @@ class Diary:
         found: dict[int, Entry] = {}
         began: dict[str, float] = {}
         for path in (self._durable, self._volatile):
-            kept = read_json(path) or {}
             try:
-                message = from_json(Message, {"entries": kept.get("entries", [])})
-                seq = max(seq, int(kept.get("seq", 0)))
-                if path is self._volatile and kept.get("boot_id") == boot_id():
-                    began = {str(k): float(v) for k, v in dict(kept.get("began", {})).items()}
-            except (RecordError, TypeError, ValueError) as error:
+                kept = from_json(_Kept, read_json(path) or {})
+            except RecordError as error:
                 log.warning("%s can't be used: %s", path, error)
                 continue
-            found |= {e.seq: e for e in message.entries if 0 < e.seq < LARGEST_SEQ}
+            numbers = [kept.seq, *(entry.seq for entry in kept.entries)]
+            if not all(0 <= number < LARGEST_SEQ // 2 for number in numbers):
+                log.warning("%s can't be used: no client wrote that", path)
+                continue
+            seq = max(seq, *numbers)
+            found |= {entry.seq: entry for entry in kept.entries}
+            if kept.boot_id == boot_id():
+                began = kept.began
         entries = [found[number] for number in sorted(found)][-MOST_ENTRIES:]
-        fresh = seq == 0 and not entries
-        seq = int(time.time()) if fresh else max([seq, *found])
-        return min(seq, LARGEST_SEQ - 1), entries, began
+        return seq or int(time.time()), entries, began
 
     def _content(self) -> dict[str, Any]:
-        return {
-            "boot_id": boot_id(),
-            "seq": self._seq,
-            "entries": [to_json(entry) for entry in self._entries],
-            "began": dict(self._began),
-        }
+        return to_json(_Kept(tuple(self._entries), self._seq, boot_id(), dict(self._began)))
 
     def _save(self) -> None:
         try:

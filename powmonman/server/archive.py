@@ -61,7 +61,13 @@ MIGRATIONS = (
     """,
 )
 VERSION = len(MIGRATIONS)
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# The statements are always the same: an error in one of them is the file's too (SQLITE_ERROR).
+_BROKEN = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_NOTADB,
+}
 
 
 class SetAsideError(Exception):
@@ -228,8 +234,7 @@ def _write(base: sqlite3.Connection, job: Job) -> None:
             base.execute(
                 "INSERT INTO outage (id, ups, drill, boot_id, began, wall) VALUES (?,?,?,?,?,?)"
                 " ON CONFLICT (id) DO UPDATE SET ups = excluded.ups, boot_id = excluded.boot_id,"
-                " began = excluded.began, claimed_by = '', wall = CASE claimed_by WHEN ''"
-                " THEN coalesce(wall, excluded.wall) ELSE coalesce(excluded.wall, wall) END",
+                " began = excluded.began, claimed_by = '', wall = coalesce(wall, excluded.wall)",
                 (outage, ups, drill, stamp.boot_id, stamp.boot, stamp.wall),
             )
         case Noted():
@@ -264,11 +269,7 @@ def _note(base: sqlite3.Connection, job: Noted) -> None:
 
 def _take(base: sqlite3.Connection, host: str, outage: str, moment: Moment) -> None:
     if _began(base, outage) is None:
-        wall = moment.wall
-        began = None if wall is None or moment.at is None else wall - moment.at
-        base.execute(
-            "INSERT INTO outage (id, wall, claimed_by) VALUES (?, ?, ?)", (outage, began, host)
-        )
+        base.execute("INSERT INTO outage (id, claimed_by) VALUES (?, ?)", (outage, host))
     if _count(base, outage, host) < MOST_MOMENTS:
         _insert(base, outage, host, moment)
 

@@ -142,7 +142,7 @@ class History:
         return True
 
     def _run(self) -> None:
-        prepared = False
+        prepared = set_aside = False
         while True:
             with self._wake:
                 while prepared and not self._queue and not self._closing:
@@ -159,16 +159,19 @@ class History:
                     noted, prepared = self._archive.prepare(), True
                 self._archive.write(jobs)
             except SetAsideError as error:
-                self._say_set_aside(error)
+                log.error("%s: %s", self.path, error)
+                # What breaks each new file too is not to be tried in circles.
+                if self._rest(RETRY if set_aside else 0.0):
+                    return
+                set_aside = True
                 continue
             except (sqlite3.Error, OSError) as error:
                 self._waiting_since = None
                 self._report(str(getattr(error, "strerror", None) or error), {})
-                with self._wake:
-                    if self._closing or self._wake.wait_for(lambda: self._closing, RETRY):
-                        return
+                if self._rest(RETRY):
+                    return
                 continue
-            self._waiting_since = None
+            self._waiting_since, set_aside = None, False
             with self._wake:
                 for _ in jobs:
                     self._queue.popleft()
@@ -177,8 +180,10 @@ class History:
                     noted[job.host] = max(noted.get(job.host, 0), job.seq)
             self._report("", noted)
 
-    def _say_set_aside(self, error: SetAsideError) -> None:
-        log.error("%s: %s · what is on record so far is in that file", self.path, error)
+    def _rest(self, seconds: float) -> bool:
+        """Wait before the next try; whether there is none because the end has come."""
+        with self._wake:
+            return bool(self._wake.wait_for(lambda: self._closing, seconds)) and seconds > 0
 
     def _report(self, fault: str, noted: dict[str, int]) -> None:
         # The loop may have ended meanwhile.
