@@ -84,11 +84,15 @@ class Diary:
         return tuple(self._entries)
 
     def began(self, upses: Mapping[str, UpsNews]) -> None:
-        """Learn from the server when the outages in progress began."""
+        """Learn from the server when the outages in progress began.
+
+        What took the least time to arrive is the nearest.
+        """
         now = boottime()
         for news in upses.values():
-            if news.outage and news.outage not in self._began:
-                self._began[news.outage] = now - news.age
+            if news.outage:
+                known = self._began.get(news.outage, now)
+                self._began[news.outage] = min(known, now - news.age)
         while len(self._began) > MOST_OUTAGES:
             del self._began[next(iter(self._began))]
 

@@ -19,7 +19,6 @@ _WORDS = {
     Kind.LOW_BATTERY: "battery low",
     Kind.JOINED: "{host} connected",
     Kind.CONTACT: "{host} in contact again",
-    Kind.TOLD: "{host} told",
     Kind.COUNTING: "{host} counts",
     Kind.WAITING: "{host} waits",
     Kind.COMMITTED: "{host} shuts down",
@@ -56,18 +55,15 @@ class Line:
 
 def lines(story: Iterable[Moment], ups: str, began: float | None) -> Iterator[Line]:
     """Tell `story`: hosts that were told in the same second share a line."""
-    for (second, kind), group in groupby(story, lambda m: (_second(m.at), m.kind)):
+    for _, group in groupby(story, lambda moment: clock(moment.at)):
         moments = list(group)
-        shared = kind == Kind.TOLD and len(moments) > 1
-        texts = [_together(moments)] if shared else [_one(moment, ups) for moment in moments]
-        for moment, text in zip(moments, texts, strict=False):
-            at = moment.at
-            wall = None if began is None or at is None else began + at
-            yield Line(None if second is None else at, wall, text)
-
-
-def _second(at: float | None) -> int | None:
-    return None if at is None else int(at)
+        told = [moment for moment in moments if moment.kind == Kind.TOLD]
+        for moment in moments:
+            if moment.kind == Kind.TOLD and moment is not told[0]:
+                continue
+            text = _together(told) if moment.kind == Kind.TOLD else _one(moment, ups)
+            wall = None if began is None or moment.at is None else began + moment.at
+            yield Line(moment.at, wall, text)
 
 
 def _together(moments: Iterable[Moment]) -> str:

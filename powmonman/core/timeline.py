@@ -46,6 +46,8 @@ class Kind(StrEnum):
     CONTACT = "contact"
     TOLD = "told"
     COUNTING = "counting"
+    DOWN = "down"
+    HOST_LOST = "host_lost"
     WAITING = "waiting"
     COMMITTED = "committed"
     REHEARSED = "rehearsed"
@@ -53,8 +55,6 @@ class Kind(StrEnum):
     HALTING = "halting"
     CONTACT_LOST = "contact_lost"
     LEFT = "left"
-    DOWN = "down"
-    HOST_LOST = "host_lost"
     MAINS_BACK = "mains_back"
     STAYS = "stays"
     WOKEN = "woken"
@@ -184,7 +184,8 @@ def merge(moments: Iterable[Moment]) -> tuple[Moment, ...]:
 
 
 def _place(moment: Moment) -> tuple[object, ...]:
-    at = math.inf if moment.at is None else round(moment.at, 2)
+    # The clocks of two hosts agree no better than this; cause and effect are closer together.
+    at = math.inf if moment.at is None else round(moment.at, 1)
     rank = RANK.get(moment.kind, len(RANK))  # type: ignore[call-overload]
     # The rest is there to make the order total.
     rest = (moment.seq, moment.own, moment.boot, moment.text, moment.kind)

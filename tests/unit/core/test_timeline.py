@@ -54,8 +54,8 @@ def test_an_outage_reads_like_a_story() -> None:
         server(Kind.BACK, 3725, "nas"),
     ) == [
         "+0:00 mains lost on rack · charge 84 %",
-        "+0:02 nas counts · 298 s left",
         "+0:02 told db (1.9 ms after the push), nas (2.8 ms after the push)",
+        "+0:02 nas counts · 298 s left",
         "+5:00 nas shuts down · the server says so",
         "+5:02 nas halts",
         "+5:03 nas hung up",
@@ -103,7 +103,15 @@ def test_a_broken_connection_that_both_saw_is_told_once(apart: float, lines_told
 
 
 def test_things_at_the_same_time_come_in_the_order_of_cause_and_effect() -> None:
-    kinds = [Kind.MAINS_LOST, Kind.TOLD, Kind.COUNTING, Kind.COMMITTED, Kind.MAINS_BACK, Kind.STAYS]
+    kinds = [
+        Kind.MAINS_LOST,
+        Kind.TOLD,
+        Kind.COUNTING,
+        Kind.DOWN,
+        Kind.COMMITTED,
+        Kind.MAINS_BACK,
+        Kind.STAYS,
+    ]
     story = merge(server(kind, 5, "nas") for kind in reversed(kinds))
     assert kinds == [moment.kind for moment in story]
 
@@ -233,7 +241,7 @@ def test_neither_order_nor_repetition_changes_the_story(said: list[Moment], chan
 def test_nothing_is_said_twice_and_nothing_is_made_up(said: list[Moment]) -> None:
     story = merge(said)
     times = [moment.at for moment in story if moment.at is not None]
-    assert all(b - a >= -0.011 for a, b in itertools.pairwise(times))
+    assert all(b - a >= -0.11 for a, b in itertools.pairwise(times))
     assert {(m.kind, m.at, m.host) for m in story} <= {(m.kind, m.at, m.host) for m in said}
     assert {m.host for m in story if m.own} == {m.host for m in said if m.own}
     assert len(list(lines(story, "rack", 0.0))) <= len(said)
