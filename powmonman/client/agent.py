@@ -198,9 +198,7 @@ class Agent:
             self._take(policy.heard(self._plan, message, self._rules, now()))
             if self._link is not None and not self._proved:
                 self._prove(self._link)
-            self._diary.noted(message.own.noted)
-            for pages in self._diary.due():
-                self._send(pages)
+            self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
 

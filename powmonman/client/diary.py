@@ -26,9 +26,10 @@ from powmonman.core.records import RecordError, from_json, printable, to_json
 from powmonman.core.timeline import LARGEST_SEQ, LONGEST_TEXT, Kind
 from powmonman.service.clock import boot_id, boottime, trusted_wall
 from powmonman.service.files import read_json, write_json
+from powmonman.service.harmless import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from powmonman.core.messages import UpsNews
@@ -83,6 +84,7 @@ class Diary:
         """What the server does not have, the oldest first."""
         return tuple(self._entries)
 
+    @harmless
     def began(self, upses: Mapping[str, UpsNews]) -> None:
         """Learn from the server when the outages in progress began.
 
@@ -96,6 +98,7 @@ class Diary:
         while len(self._began) > MOST_OUTAGES:
             del self._began[next(iter(self._began))]
 
+    @harmless
     def note(self, outage: str, kind: str, text: str = "", *, spent: float = 0.0) -> None:
         """Write down what happens now; `spent` seconds ago is when the outage began at the least.
 
@@ -120,6 +123,7 @@ class Diary:
         if kind in LAST_WORDS:
             self._keep()
 
+    @harmless
     def follow(self, before: Plan, after: Plan, rules: Rules) -> None:
         """Write down what has become of the plan."""
         if before.phase is after.phase:
@@ -145,6 +149,7 @@ class Diary:
             case Phase.IDLE if not before.rehearsed:
                 self.note(outage, Kind.STAYS, "its commands did not switch it off", spent=spent)
 
+    @harmless
     def contact(self, plan: Plan, lost: str = "") -> None:
         """Write down that the server is there again, or why it is not, in an outage."""
         if lost:
@@ -169,6 +174,13 @@ class Diary:
         self._save()
         if self._on_disk and not left:
             self._keep()
+
+    @harmless
+    def hand_over(self, noted: int, send: Callable[[Message], None]) -> None:
+        """Drop what the server has, up to `noted`, and send what is due of the rest."""
+        self.noted(noted)
+        for message in self.due():
+            send(message)
 
     def due(self) -> list[Message]:
         """Return what is to be sent now, in messages that fit into a line each."""

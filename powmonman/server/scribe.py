@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind, accepted
 from powmonman.service.clock import boottime
+from powmonman.service.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,9 @@ class Scribe:
         self._told: set[tuple[str, str, str]] = set()
         self._gone: dict[str, tuple[str, str]] = {}
         self._room: dict[str, tuple[float, float]] = {}
+        self._crowded: set[str] = set()
 
+    @harmless
     def mains(self, supplies: Mapping[str, Supply], *, started: bool = False) -> None:
         """Note what has become of the UPSes; `started`: as an earlier process has left them."""
         now = boottime()
@@ -101,6 +104,7 @@ class Scribe:
             del self._known[oldest]
             self._told = {told for told in self._told if told[0] != oldest}
 
+    @harmless
     def told(self, name: str, hello: Hello, after: float | None) -> None:
         """`name` has understood the newest state, `after` seconds from the push that it was for."""
         for ups, outage in self._open.items():
@@ -110,6 +114,7 @@ class Scribe:
                 text = "" if after is None else f"{after * 1000:.1f} ms after the push"
                 self._history.note(outage, Kind.TOLD, name, text, boot=hello.boot_id)
 
+    @harmless
     def said(self, name: str, hello: Hello, before: Status, status: Status) -> None:
         """`name` reports another phase, or the same again after a reconnect."""
         kind = _PHASES.get(status.phase)
@@ -128,6 +133,7 @@ class Scribe:
             text = f"{status.left:.0f} s left"
         self._history.note(outage, kind, name, text, boot=hello.boot_id)
 
+    @harmless
     def joined(self, name: str, hello: Hello) -> None:
         """`name` is connected: news during an outage, and of a host that had gone."""
         outages = dict.fromkeys(self._open.values())
@@ -138,6 +144,7 @@ class Scribe:
         for each in outages:
             self._history.note(each, Kind.JOINED, name, boot=hello.boot_id)
 
+    @harmless
     def left(self, name: str, hello: Hello | None) -> None:
         """`name` is no longer connected."""
         outages = dict.fromkeys(self._open.values())
@@ -146,6 +153,7 @@ class Scribe:
         for each in outages:
             self._history.note(each, Kind.LEFT, name, boot=hello.boot_id if hello else "")
 
+    @harmless
     def handed(self, name: str, diary: Diary) -> None:
         """`name` hands entries of its diary over."""
         now = boottime()
@@ -153,11 +161,15 @@ class Scribe:
         room = min(MOST_ENTRIES, room + (now - at) * ENTRIES_A_SECOND)
         for entry in diary.entries:
             if room < 1:
-                log.warning("%s hands over too much: the rest has to wait", name)
+                level = logging.DEBUG if name in self._crowded else logging.WARNING
+                self._crowded.add(name)
+                log.log(level, "%s hands over too much: the rest has to wait", name)
                 break
             moment = accepted(name, entry)
             if moment is not None and self._history.hand(name, entry.outage, moment):
                 room -= 1
+        else:
+            self._crowded.discard(name)
         self._room[name] = (room, now)
 
 

@@ -44,7 +44,14 @@ def trusted_wall() -> float | None:
 
     A Raspberry Pi has no clock of its own: after a boot it may say anything until it is set.
     """
-    return time.time() if _TIMESYNC.exists() or _kernel_says_synchronised() else None
+    return time.time() if _was_set() or _kernel_says_synchronised() else None
+
+
+def _was_set() -> bool:
+    try:
+        return _TIMESYNC.exists()
+    except OSError:
+        return False
 
 
 def _kernel_says_synchronised() -> bool:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman.client import diary as module
+from powmonman.client.agent import Agent
 from powmonman.client.diary import AGAIN, MOST_ENTRIES, SETTLE, Diary
+from powmonman.config.schema import ClientConfig, Tls
 from powmonman.core.messages import LONGEST_LINE, Entry, UpsNews, encode
-from powmonman.core.plan import Phase, Plan, Rules
+from powmonman.core.plan import Phase, Plan, Rules, Run
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
+from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,3 +261,33 @@ def test_contact_counts_in_an_outage_and_once(host: Host) -> None:
     for lost in ("gone", "still gone", "", ""):
         host.diary.contact(counting, lost=lost)
     assert ["contact_lost", "contact"] == kinds(host.diary)
+
+
+def test_the_request_for_the_shutdown_comes_before_the_record(
+    identities: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ClientConfig(
+        tls=Tls(identity=str(identities / "hosts" / "nas.pem")),
+        runtime_dir=str(tmp_path),
+        state_dir=str(tmp_path),
+    )
+    agent = Agent(tmp_path / "client.yml", config, Logs("powmonman.test"))
+    order: list[str] = []
+    monkeypatch.setattr(agent, "_shut_down", order.append)
+    monkeypatch.setattr(agent._diary, "follow", lambda *_: order.append("noted"))
+    agent._take((Plan(phase=Phase.COMMITTED, outage="o1"), [Run("requested")]))
+    for resource in (agent._wake, agent._woken, agent._selector):
+        resource.close()
+    assert ["requested", "noted"] == order
+
+
+def test_an_error_in_the_diary_does_not_reach_the_countdown(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(host.diary, "_save", breaks)
+    host.diary.follow(Plan(), Plan(phase=Phase.COUNTING, outage="o1"), Rules())
+    host.diary.contact(Plan(phase=Phase.COUNTING, outage="o1"), lost="gone")
+    host.diary.hand_over(10**12, lambda _: None)

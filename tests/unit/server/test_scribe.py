@@ -228,3 +228,14 @@ def test_repeating_itself_costs_a_host_nothing(scribe: Scribe, book: Book) -> No
         scribe.handed("nas", pages(1, 100))
     scribe.handed("nas", pages(101, 100))
     assert 200 == len(book.handed)
+
+
+def test_an_error_in_the_record_does_not_reach_the_push(
+    scribe: Scribe, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any, **__: Any) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(book, "begin", breaks)
+    scribe.mains({"rack": ON_BATTERY})
+    scribe.joined("nas", HELLO)
