@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from powmonman.core.announcing import names
 from powmonman.core.messages import Diary as Message
 from powmonman.core.messages import Entry
 from powmonman.core.plan import Phase
@@ -135,8 +136,8 @@ class Diary:
                     self.note(outage, Kind.TOLD, spent=spent)
                 self.note(outage, Kind.COUNTING, f"{after.left(rules):.0f} s left", spent=spent)
             case Phase.WAITING:
-                waits = ", ".join(rules.wait_for)
-                self.note(outage, Kind.WAITING, f"for {waits}", spent=spent)
+                text = f"for {names(after.pending(rules))}"
+                self.note(outage, Kind.WAITING, text, spent=spent)
             case Phase.COMMITTED:
                 kind = Kind.REHEARSED if after.rehearsed else Kind.COMMITTED
                 self.note(outage, kind, after.why, spent=spent)

@@ -126,6 +126,8 @@ class Scribe:
             if before.phase in {"unknown", "idle"}:
                 return
             text = ""
+        elif kind is Kind.HALTING:
+            text = ""
         elif kind is Kind.COMMITTED:
             self._gone[name] = (outage, hello.boot_id)
             kind = Kind.REHEARSED if hello.dry_run else kind

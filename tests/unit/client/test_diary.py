@@ -251,6 +251,8 @@ def test_it_follows_the_plan(
     later = Plan(phase=after, outage="" if after is Phase.IDLE else "o1", **more)
     host.diary.follow(earlier, later, Rules(wait_for=("web",)))
     assert noted == kinds(host.diary)
+    if after is Phase.WAITING:
+        assert "for web" == host.diary.entries[-1].text
     assert {"o1"} >= {entry.outage for entry in host.diary.entries}
 
 
