@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from powmonman.core.records import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from powmonman.core.messages import Entry
 
@@ -159,6 +159,10 @@ def merge(moments: Iterable[Moment]) -> tuple[Moment, ...]:
             echoes.setdefault((moment.host, moment.boot, moment.kind), moment.text)
     own = [moment for moment in every if moment.own]
     said = {(moment.host, moment.boot, moment.kind) for moment in own}
+    times: dict[tuple[str, str, str], list[float]] = {}
+    for moment in own:
+        if moment.at is not None:
+            times.setdefault((moment.host, moment.boot, moment.kind), []).append(moment.at)
     phase: dict[tuple[str, str], str] = {}
     told: set[tuple[str, str]] = set()
     story = []
@@ -177,7 +181,7 @@ def merge(moments: Iterable[Moment]) -> tuple[Moment, ...]:
             if who in told or (*who, moment.kind) in said:
                 continue
             told.add(who)
-        elif _seen_by_the_host(moment, own):
+        elif _seen_by_the_host(moment, times):
             continue
         story.append(moment)
     return tuple(story)
@@ -195,17 +199,13 @@ def _place(moment: Moment) -> tuple[object, ...]:
     return (at, rank, moment.host, *rest, moment.at, wall)
 
 
-def _seen_by_the_host(moment: Moment, own: Iterable[Moment]) -> bool:
+def _seen_by_the_host(moment: Moment, own: Mapping[tuple[str, str, str], list[float]]) -> bool:
     theirs = _SEEN_BY_BOTH.get(moment.kind)  # type: ignore[call-overload]
     at = moment.at
     if theirs is None or at is None:
         return False
-    return any(
-        (other.host, other.boot, other.kind) == (moment.host, moment.boot, theirs)
-        and other.at is not None
-        and abs(other.at - at) <= NEAR
-        for other in own
-    )
+    seen = own.get((moment.host, moment.boot, theirs), [])
+    return any(abs(other - at) <= NEAR for other in seen)
 
 
 def tally(story: Iterable[Moment]) -> Tally:
