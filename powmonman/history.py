@@ -202,7 +202,9 @@ def _tell(record: Record, records: list[Record]) -> Iterator[str]:
     told = list(lines(story, record.ups, began))
     width = max((len(clock(line.at)) for line in told), default=0)
     for line in told:
-        wall = f"{_when(line.wall, '%H:%M:%S'):8}  " if began is not None else ""
+        # A drill may run faster than the clock.
+        dated = began is not None and not record.drill
+        wall = f"{_when(line.wall, '%H:%M:%S'):8}  " if dated else ""
         yield f"{wall}{clock(line.at) or '?':>{width}}  {line.text}"
     result = tally(story)
     if result.went:

@@ -16,7 +16,7 @@ from powmonman.service.clock import boottime
 from powmonman.service.harmless import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from powmonman.core.messages import Diary, Hello, Status
     from powmonman.core.outage import Supply
@@ -35,6 +35,10 @@ _PHASES = {
     "halting": Kind.HALTING,
     "idle": Kind.STAYS,
 }
+_OVER = ("over", "")
+
+# Kind, host, text, and seconds of the drill since the loss.
+Fact = tuple[Kind, str, str, float]
 
 
 class Scribe:
@@ -49,6 +53,7 @@ class Scribe:
         self._gone: dict[str, tuple[str, str]] = {}
         self._room: dict[str, tuple[float, float]] = {}
         self._crowded: set[str] = set()
+        self._drill: tuple[str, set[tuple[str, str]]] = ("", set())
 
     @harmless
     def mains(self, supplies: Mapping[str, Supply], *, started: bool = False) -> None:
@@ -154,6 +159,42 @@ class Scribe:
             outages[self._gone[name][0]] = None
         for each in outages:
             self._history.note(each, Kind.LEFT, name, boot=hello.boot_id if hello else "")
+
+    @harmless
+    def down(self, name: str, outage: str, why: str) -> None:
+        """`name` does not answer any more, and counts as down in `outage`, or in those open now."""
+        known = outage or self._gone.get(name, ("", ""))[0]
+        for each in [known] if known else dict.fromkeys(self._open.values()):
+            self._history.note(each, Kind.DOWN, name, why)
+
+    @harmless
+    def recovery(self, outage: str, kind: Kind, name: str = "", text: str = "") -> None:
+        """A step of bringing `name` back, long after an outage maybe; of all, without a name."""
+        self._history.note(outage, kind, name, text)
+        if kind in {Kind.BACK, Kind.GIVEN_UP}:
+            self._gone.pop(name, None)
+
+    @harmless
+    def drill(
+        self, drill: str, ups: str, began: float, facts: Iterable[Fact], *, over: bool = False
+    ) -> None:
+        """Note what is new in a drill: each of `facts` is noted the first time that it is given.
+
+        `began` is CLOCK_BOOTTIME. Nothing is noted once it was `over`.
+        """
+        if self._drill[0] != drill:
+            self._drill = (drill, set())
+            self._history.begin(drill, ups, began=began, drill=True)
+        noted = self._drill[1]
+        if _OVER in noted:
+            return
+        for kind, name, text, at in facts:
+            if (kind, name) not in noted:
+                noted.add((kind, name))
+                self._history.note(drill, kind, name, text, at=at)
+        if over:
+            noted.add(_OVER)
+            self._history.end(drill)
 
     @harmless
     def handed(self, name: str, diary: Diary) -> None:

@@ -29,8 +29,7 @@ class Book:
         self.seqs: set[tuple[str, int]] = set()
 
     def begin(self, outage: str, ups: str = "", *, began: float, drill: bool = False) -> None:
-        assert not drill
-        self.lines.append(("begin", outage, ups, began))
+        self.lines.append(("drill" if drill else "begin", outage, ups, began))
 
     def note(self, outage: str, kind: str, host: str = "", text: str = "", **_: Any) -> None:
         self.lines.append((kind, outage, host, text))
@@ -239,3 +238,41 @@ def test_an_error_in_the_record_does_not_reach_the_push(
     monkeypatch.setattr(book, "begin", breaks)
     scribe.mains({"rack": ON_BATTERY})
     scribe.joined("nas", HELLO)
+
+
+def test_a_host_that_is_down_is_down_in_the_outage_that_it_went_for(
+    scribe: Scribe, book: Book
+) -> None:
+    in_outage(scribe, book)
+    scribe.said("nas", HELLO, COUNTING, Status("committed", outage="o1"))
+    scribe.mains({"rack": ON_MAINS})
+    scribe.mains({"rack": supply(PowerState.ON_BATTERY, "o2")})
+    book.lines.clear()
+    scribe.down("nas", "", "no answer for 5 s")
+    scribe.down("db", "", "gone for 60 s")
+    scribe.down("web", "o1", "gone for 60 s")
+    assert [("o1", "nas"), ("o2", "db"), ("o1", "web")] == [line[1:3] for line in book.lines]
+
+
+def test_a_host_that_recovery_has_brought_back_is_not_reported_twice(
+    scribe: Scribe, book: Book
+) -> None:
+    in_outage(scribe, book)
+    scribe.said("nas", HELLO, COUNTING, Status("committed", outage="o1"))
+    scribe.mains({"rack": ON_MAINS})
+    book.lines.clear()
+    scribe.recovery("o1", Kind.WOKEN, "nas")
+    scribe.recovery("o1", Kind.BACK, "nas")
+    scribe.joined("nas", replace(HELLO, boot_id="b2"))
+    assert [Kind.WOKEN, Kind.BACK] == book.kinds
+
+
+def test_each_fact_of_a_drill_is_noted_once(scribe: Scribe, book: Book) -> None:
+    facts = [(Kind.MAINS_LOST, "", "", 0.0), (Kind.REHEARSED, "nas", "", 300.0)]
+    for number in (0, 1, 1, 2):
+        scribe.drill("d1", "rack", 100.0, facts[:number])
+    scribe.drill("d1", "rack", 100.0, facts, over=True)
+    scribe.drill("d1", "rack", 100.0, [*facts, (Kind.NOTE, "", "late", 400.0)], over=True)
+    assert ["drill", Kind.MAINS_LOST, Kind.REHEARSED, "end"] == book.kinds
+    scribe.drill("d2", "rack", 200.0, facts)
+    assert ["drill", Kind.MAINS_LOST, Kind.REHEARSED] == book.kinds[4:]
