@@ -22,6 +22,7 @@ MODULES = (
     ("watch", "powmonman.watch", "the same as a live table"),
     ("verify", "powmonman.verify", "check that this host would be protected"),
     ("plan", "powmonman.plan", "say what an outage now would do, when, and why"),
+    ("history", "powmonman.history", "tell what happened in outages and drills"),
     ("shutdown-fleet", "powmonman.shutdown_fleet", "shut every host down now, whatever the power"),
     ("guard", "powmonman.guard.command", "guard this one machine: server and client from one file"),
     ("notify-test", "powmonman.notify.trial", "send a test message to every target, now"),

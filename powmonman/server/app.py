@@ -24,6 +24,7 @@ from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
 from powmonman.server.budget import Pack
+from powmonman.server.history import History
 from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
@@ -34,6 +35,7 @@ from powmonman.server.order import Given
 from powmonman.server.ordering import Ordering
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
+from powmonman.server.scribe import Scribe
 from powmonman.server.seen import seen
 from powmonman.server.session import Session
 from powmonman.service import notify
@@ -66,6 +68,8 @@ class Server:
         self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
         records, same_boot = self._host_memory.recall()
         self._roster.recall(records, boottime(), same_boot=same_boot)
+        self._history = History(config.state_dir, config.history.keep)
+        self._scribe = Scribe(self._history)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
             room_for(config.limits),
@@ -73,6 +77,7 @@ class Server:
             make_state=self._state,
             own=self._own,
             report=self.report,
+            scribe=self._scribe,
             revoked=config.tls.revoked,
             noticed=self._noticed,
         )
@@ -101,8 +106,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._history.start()
         for name in self._config.upses:
             self._watch(name)
+        self._scribe.mains(self._supplies(), started=True)
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self._answer):
@@ -137,6 +144,7 @@ class Server:
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
         await self._host_memory.close(self._roster)
+        await self._history.close()
         return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -179,6 +187,7 @@ class Server:
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
+        self._scribe.mains(self._supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await self._memory.keep(self._supplies(), changed=True)
             self._hub.publish(changed=True)
@@ -207,7 +216,9 @@ class Server:
 
     def _own(self, name: str) -> Own:
         return Own(
-            waits=self._roster.still_up(name), order=self._order.told() if self._order else None
+            waits=self._roster.still_up(name),
+            noted=self._history.noted.get(name, 0),
+            order=self._order.told() if self._order else None,
         )
 
     def _in_outage(self) -> bool:
@@ -269,6 +280,7 @@ class Server:
         """Keep what is known, apart from the beat: that waits for no disk."""
         while True:
             await asyncio.sleep(REMEMBER_EVERY)
+            self._history.watch()
             await self._memory.keep(self._supplies(), changed=False)
 
     async def _sweep(self) -> None:
@@ -330,6 +342,7 @@ class Server:
         self._logs.apply(config.log)
         self._roster.expect(config.clients, config.order)
         self._notifier.reconfigure(config)
+        self._history.keep(config.history.keep)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
@@ -355,6 +368,7 @@ class Server:
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
         faults += [f"{path}: {reason}" for path, reason in self._host_memory.faults.items()]
         faults += self._notifier.faults
+        faults += self._history.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
         now, budget = boottime(), self._ordering.budget()
