@@ -31,7 +31,7 @@ from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
-from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
+from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.policy import LONGEST_SLEEP
 from powmonman.core.power import PowerState
 from powmonman.core.records import LONGEST_TEXT
@@ -43,6 +43,8 @@ from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
     import ssl
+
+    from powmonman.client.drill import Rehearsing
 
 log = logging.getLogger("powmonman.client")
 
@@ -89,6 +91,7 @@ class Agent:
         self._request = Request(self._runtime, self._save)
         self._warning: threading.Thread | None = None
         self._remembering: threading.Thread | None = None
+        self._drill: Rehearsing | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -129,6 +132,8 @@ class Agent:
         self._connector.stop()
         if self._link is not None:
             self._link.close()
+        if self._drill is not None:
+            self._drill.close()
         self._view()
         return 0
 
@@ -155,7 +160,9 @@ class Agent:
 
     def _turn(self) -> None:
         """One pass: sleep, take what has come, decide, tell."""
-        due = max(self._checked, self._plan.wake_at)
+        drilled = self._drill.wake_at if self._drill is not None else None
+        wake_at = self._plan.wake_at if drilled is None else min(self._plan.wake_at, drilled)
+        due = max(self._checked, wake_at)
         ready = self._selector.select(max(0.0, due - time.monotonic()))
         self._awake = min(due, time.monotonic())
         if self._reload_due:
@@ -171,6 +178,8 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        if self._drill is not None:
+            self._drill.passed(self._plan, now())
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
         self._request.watch(self._config.shutdown, over=over)
         self._tell()
@@ -191,11 +200,23 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
-            self._take(policy.heard(self._plan, message, self._rules, now()))
+            before, moment = self._plan, now()
+            self._take(policy.heard(before, message, self._rules, moment))
+            self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
+
+    def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
+        """Let a drill hear what the real plan has heard."""
+        if self._drill is None:
+            if state.drill is None:
+                return
+            from powmonman.client.drill import Rehearsing
+
+            self._drill = Rehearsing(self._config, self._rules)
+        self._drill.heard(state, before, self._plan, moment)
 
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
@@ -245,6 +266,8 @@ class Agent:
             return
         self._link, self._greeted, self._proved = link, False, False
         self._told.status = None
+        if self._drill is not None:
+            self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
         self._take(policy.connected(self._plan, now()))
 
@@ -322,6 +345,8 @@ class Agent:
         if status != self._told.status and self._proved:
             self._told.status = status
             self._send(replace(status, left=plan.left(self._rules)))
+        if self._drill is not None and self._proved and (drilled := self._drill.news()):
+            self._send(drilled)
         due = SAVE_COUNTING_EVERY if plan.phase is Phase.COUNTING else SAVE_EVERY
         moment = time.monotonic()
         news = (plan.phase, plan.power, plan.reason, self._connected)
@@ -403,6 +428,8 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        if self._drill is not None:
+            self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
         self._connector.stop()

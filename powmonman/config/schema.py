@@ -375,6 +375,7 @@ class Events:
     sensor_recovered: bool = key(True, "It is known again.")
     advice: bool = key(True, "A UPS asks for attention, such as a new battery.")
     certificate: bool = key(True, "A certificate is near its end.")
+    drill: bool = key(True, "A drill has ended; with its result.")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     SENSOR_RECOVERED = "sensor_recovered"
     ADVICE = "advice"
     CERTIFICATE = "certificate"
+    DRILL = "drill"
     TEST = "test"
 
 
@@ -114,6 +115,7 @@ class Event:
         milestone: The one of `notify.milestones` that was crossed, in seconds.
         hosts: The hosts on this UPS, the next to go first.
         more_hosts: How many more there are.
+        drill: It is of a drill, and nothing of it is real.
     """
 
     kind: Kind
@@ -137,3 +139,4 @@ class Event:
     dry_run: bool = False
     hosts: tuple[HostLine, ...] = ()
     more_hosts: int = 0
+    drill: bool = False

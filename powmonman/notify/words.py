@@ -76,6 +76,7 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if left > 0 %}ends in {{ left | duration }}{% else %}has ended{% endif %}",
         "Give {{ host or 'the server' }} a new one: the fleet's connections rest on it.",
     ),
+    Kind.DRILL: Template("{{ reason.split(':')[0] }}", "{{ reason }}."),
     Kind.TEST: Template(
         "Test from PowMonMan",
         "Fleet {{ fleet }}, server {{ server }}: what is told will arrive here.",
@@ -111,8 +112,11 @@ WEIGHT = [
     Kind.SENSOR_RECOVERED,
     Kind.ADVICE,
     Kind.CERTIFICATE,
+    Kind.DRILL,
     Kind.TEST,
 ]
+# Before the title of a message about events of a drill, the operator's own words included.
+DRILL = "DRILL · "
 
 
 def battery(event: Event) -> str:

@@ -12,7 +12,15 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from powmonman.core.messages import Hello, Own, State, Status, encode_for_all, encode_own
+from powmonman.core.messages import (
+    DrillStatus,
+    Hello,
+    Own,
+    State,
+    Status,
+    encode_for_all,
+    encode_own,
+)
 from powmonman.net.tls import Peer, is_revoked
 from powmonman.service.clock import boottime
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from powmonman.config.schema import Limits
+    from powmonman.server.drill import Drills
     from powmonman.server.roster import Roster
     from powmonman.server.session import Session
 
@@ -62,6 +71,7 @@ class Hub:
         self._pushed_at = 0.0
         self._pushed_to = 0
         self._refusals: deque[float] = deque(maxlen=REFUSALS_A_MINUTE)
+        self.drilling: Drills | None = None
 
     def publish(self, *, changed: bool) -> None:
         """Push the present state to everybody, in one pass."""
@@ -195,6 +205,8 @@ class Hub:
         """A client has understood a state."""
         if seq == session.seq and self._state is not None:
             self.roster.hosts[session.name].told = self._state.id
+            if self.drilling is not None:
+                self.drilling.understood(session.name)
             if session in self._untold:
                 self._untold.discard(session)
                 self._all_told()
@@ -211,6 +223,11 @@ class Hub:
             "seconds": round(took, 6),
         }
         self._pushed_to = 0
+
+    def rehearsed(self, session: Session, status: DrillStatus) -> None:
+        """A client says what it would do, were the drill real."""
+        if self.drilling is not None:
+            self.drilling.said(session.name, status)
 
     def reported(self, session: Session, status: Status) -> None:
         """A client says what it is about to do."""
