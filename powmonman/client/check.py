@@ -89,23 +89,20 @@ def _result(began: float, found: Sequence[str]) -> dict[str, Any]:
 
 def faults(shutdown: Shutdown) -> Iterator[str]:
     """Yield what would keep this host from shutting down as it is meant to."""
-    ready_made, preflights = _of_presets(shutdown.presets)
+    ready_made, faults_of_presets = _of_presets(shutdown.presets)
     for command in (*ready_made, *shutdown.commands, shutdown.final):
         yield from _fault(command.command)
-    for command in preflights:
-        if why := _failed(command):
-            yield f"preflight {' '.join(command.command)}: {why}"
+    yield from faults_of_presets
     if shutdown.via == "unit":
         yield from _units()
 
 
-def _of_presets(names: Sequence[str]) -> tuple[Sequence[Command], Sequence[Command]]:
-    """Return the commands of presets, and their preflights."""
+def _of_presets(names: Sequence[str]) -> tuple[Sequence[Command], Sequence[str]]:
+    """Return the commands of presets, and what their preflights find wrong."""
     if not names:
         return (), ()
     presets = importlib.import_module("powmonman.client.presets")
-    preflights = [command for name in names for command in presets.preflight(name)]
-    return presets.expand(names), preflights
+    return presets.expand(names), [fault for name in names for fault in presets.preflight(name)]
 
 
 def _fault(command: Sequence[str]) -> Iterator[str]:
@@ -120,31 +117,6 @@ def _fault(command: Sequence[str]) -> Iterator[str]:
         script = command[1]
         if script.startswith("/") and not os.access(script, os.R_OK):
             yield f"script of a shutdown command not found or not readable: {script}"
-
-
-def _failed(command: Command) -> str:
-    """Run a preflight; return what is wrong, or nothing."""
-    try:
-        done = subprocess.run(
-            command.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=command.timeout,
-            check=False,
-            start_new_session=True,
-            env={"PATH": PATH} | os.environ,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {command.timeout:g} s"
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    if done.returncode == 0:
-        return ""
-    said = done.stdout.strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
 
 
 def _units() -> Iterator[str]:

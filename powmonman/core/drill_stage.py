@@ -7,8 +7,7 @@ Rules:
    budget and charge run as they would. The real ones are never touched.
 3. It ends at its bound, whatever anybody does, and is not kept over the server's end.
 4. Down is, in the drill: committed, and then as long as this host's shutdowns take; or gone for
-   `gone_after`; or not there from the beginning. One that would really stay up, as in a dry run,
-   never is.
+   `gone_after`; or not there from the beginning. A dry run counts, so that the others go on.
 
 | phase      | ends when                                                         | next       |
 |------------|-------------------------------------------------------------------|------------|
@@ -255,8 +254,6 @@ def is_down(stage: Stage, name: str, now: float) -> bool:
         return True
     if part.committed is None:
         return part.gone is not None and stage.since_loss(now) - part.gone >= stage.gone_after
-    if part.dry_run:
-        return False
     takes = ASSUMED_SHUTDOWN if part.takes is None else part.takes
     return stage.since_loss(now) - part.committed >= takes + stage.settle
 

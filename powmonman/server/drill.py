@@ -331,11 +331,17 @@ def _bound(plans: Mapping[str, Forecast], hosts: Mapping[str, Host]) -> float:
 
 
 def _battery(hello: Hello, supplies: Mapping[str, Supply]) -> float | None:
-    """Return when the battery whose end is this host's end would be empty, from full."""
+    """Return when the battery whose end is this host's end would be empty.
+
+    What is only assumed of a battery convicts nobody: then it is None.
+    """
     news: dict[str, UpsNews] = {name: supply.news(boottime()) for name, supply in supplies.items()}
     feeds = feeding(news, hello.upses)
     ends = sorted(
         supplies[name].full_runtime - each.spent for name, each in feeds.items() if each is not None
     )
     place = len(feeds) - hello.min_supplies
+    fed = [supplies[name] for name, each in feeds.items() if each is not None]
+    if any(supply.measures and supply.measured is None for supply in fed):
+        return None
     return ends[place] if 0 <= place < len(ends) else None
