@@ -59,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, metavar="S", help="stop the drill after S s (its own bound)"
     )
+    parser.add_argument(
+        "--last", action="store_true", help="show the drill in progress, or what the last one found"
+    )
     parser.add_argument("--stop", action="store_true", help="stop the drill that is running")
     parser.add_argument(
         "--live",
@@ -79,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
             return PROTECTED
         if args.live:
             return _live(config, args)
-        report = ask_locally(config, StartDrill(config.fleet, args.scale))
-        found = _follow(config, report, args)
+        found = _last(config) if args.last else _follow(config, args)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -93,10 +95,16 @@ def run(args: argparse.Namespace) -> int:
     return PROTECTED if found["ok"] else UNPROTECTED
 
 
-def _follow(
-    config: ServerConfig, report: dict[str, Any], args: argparse.Namespace
-) -> dict[str, Any]:
-    """Show how the drill goes until it is over; interrupted, it is stopped."""
+def _last(config: ServerConfig) -> dict[str, Any]:
+    found = ask_locally(config, Query()).get("drill")
+    if not found:
+        raise StatusError("there was no drill since the server was started")
+    return dict(found)
+
+
+def _follow(config: ServerConfig, args: argparse.Namespace) -> dict[str, Any]:
+    """Begin a drill, and show how it goes until it is over; interrupted, it is stopped."""
+    report = ask_locally(config, StartDrill(config.fleet, args.scale))
     mine: str = report["drill"]["id"]
     end = time.monotonic() + args.timeout if args.timeout else None
     told: set[str] = set()
@@ -161,10 +169,9 @@ def _story(drill: dict[str, Any]) -> Iterator[str]:
 
 
 def _summary(drill: dict[str, Any]) -> Iterator[str]:
-    if drill["phase"] != "done":
+    if drill["phase"] == "aborted":
         yield f"The drill was ended early: {drill['reason']}"
         return
-    yield ""
     rows = [_cells(host) for host in drill["hosts"]]
     head = ("HOST", "TOLD", "WOULD GO", "WAITED FOR", "COMMANDS", "TAKES", "WAKE", "VERDICT")
     yield from table(head, rows)

@@ -44,7 +44,7 @@ def main(path: Path) -> int:
     """
     result = check(path)
     if RESULT.parent.is_dir() and os.access(RESULT.parent, os.W_OK):
-        write(result)
+        write(result, RESULT)
     print(json.dumps(result, indent=2))
     return 1 if result["faults"] else 0
 
@@ -66,7 +66,7 @@ def check_commands(shutdown: Shutdown) -> dict[str, Any]:
     return _result(began, list(faults(shutdown)))
 
 
-def write(result: dict[str, Any], place: Path = RESULT) -> None:
+def write(result: dict[str, Any], place: Path) -> None:
     """Leave the result where the client reads it, whatever the umask.
 
     Raises:

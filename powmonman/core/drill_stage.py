@@ -100,7 +100,7 @@ class Part:
         return status.reason
 
     @property
-    def awaited(self) -> bool:
+    def expected(self) -> bool:
         """Whether a commit is still to be expected of it."""
         out = self.gone is not None or bool(self.refuses)
         return self.connected and not out and self.committed is None
@@ -266,7 +266,7 @@ def _moved(stage: Stage, now: float) -> Stage:
         after = Phase.ON_BATTERY
     elif stage.phase in {Phase.LOSING, Phase.ON_BATTERY}:
         bound_reached = stage.at - stage.began >= stage.bound
-        nobody = not any(part.awaited for part in stage.parts.values())
+        nobody = not any(part.expected for part in stage.parts.values())
         if bound_reached or (stage.phase is Phase.ON_BATTERY and nobody):
             after = Phase.RETURNING
     elif stage.phase is Phase.RETURNING and states == {PowerState.ON_MAINS}:

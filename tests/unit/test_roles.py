@@ -25,6 +25,8 @@ UNITS = {
     "powmonman-client.service": "powmonman_client",
     "powmonman-shutdown.path": "powmonman_client",
     "powmonman-shutdown.service": "powmonman_client",
+    "powmonman-shutdown-check.path": "powmonman_client",
+    "powmonman-shutdown-check.service": "powmonman_client",
 }
 
 
