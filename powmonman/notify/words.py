@@ -76,7 +76,10 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if left > 0 %}ends in {{ left | duration }}{% else %}has ended{% endif %}",
         "Give {{ host or 'the server' }} a new one: the fleet's connections rest on it.",
     ),
-    Kind.DRILL: Template("{{ reason.split(':')[0] }}", "{{ reason }}."),
+    Kind.DRILL: Template(
+        "{{ reason.split(':')[0] or 'A drill has ended' }}",
+        "{% if reason %}{{ reason }}.{% endif %}",
+    ),
     Kind.TEST: Template(
         "Test from PowMonMan",
         "Fleet {{ fleet }}, server {{ server }}: what is told will arrive here.",
