@@ -172,6 +172,7 @@ def _summary(drill: dict[str, Any]) -> Iterator[str]:
     if drill["phase"] == "aborted":
         yield f"The drill was ended early: {drill['reason']}"
         return
+    yield ""
     rows = [_cells(host) for host in drill["hosts"]]
     head = ("HOST", "TOLD", "WOULD GO", "WAITED FOR", "COMMANDS", "TAKES", "WAKE", "VERDICT")
     yield from table(head, rows)
@@ -189,7 +190,7 @@ def _summary(drill: dict[str, Any]) -> Iterator[str]:
 def _cells(host: dict[str, Any]) -> tuple[str, ...]:
     commands = "-"
     if host["checked"]:
-        commands = f"{len(host['faults'])} faults" if host["faults"] else "ok"
+        commands = "FAULTY" if host["faults"] else "ok"
     return (
         host["name"],
         "-" if host["told_ms"] is None else f"{host['told_ms']:.1f} ms",
