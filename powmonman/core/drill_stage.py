@@ -227,7 +227,10 @@ def said(stage: Stage, name: str, status: DrillStatus, now: float) -> Stage:
         waited = tuple(dict.fromkeys((*waited, *waits(stage, name, now))))
     # Once committed, what it says when the mains are back no longer tells how it went.
     reason = part.status.reason if part.status and part.committed is not None else status.reason
-    part = replace(part, status=replace(status, reason=reason), committed=committed, waited=waited)
+    # Who speaks is there again.
+    part = replace(
+        part, gone=None, status=replace(status, reason=reason), committed=committed, waited=waited
+    )
     return replace(stage, parts={**stage.parts, name: part})
 
 

@@ -159,8 +159,21 @@ def test_a_client_that_stops_or_loses_its_server_ends_the_drill_for_itself(fleet
     nas.says("drill · on battery")
     with server.paused():
         nas.says("drill .* is over here · no contact with the server")
-    assert has_ended(server)["reason"].startswith("the server stood still") or True
+    assert has_ended(server)["unprotected"] == ["nas"]
     assert fleet.history == []
+
+
+@together
+def test_a_client_that_is_restarted_takes_part_again(fleet: Fleet) -> None:
+    server, nas = fleet.server(policy__after=12), fleet.client("nas")
+    fleet.up(server, nas)
+    begin(server, 1.0)
+    nas.says("drill · on battery")
+    nas.kill()
+    server.says("nas has left")
+    nas.start().says_again("drill · on battery")
+    found = has_ended(server)
+    assert (found["phase"], found["unprotected"]) == ("done", [])
 
 
 @together
