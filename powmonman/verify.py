@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import powmonman
 from powmonman import __version__
-from powmonman.client.agent import VIEW, VIEW_LASTS
 from powmonman.client.shutdown import PATH, check_trusted
+from powmonman.client.telling import VIEW, VIEW_LASTS
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.guard import derive

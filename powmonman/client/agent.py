@@ -13,32 +13,30 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman import __version__
-from powmonman.client import connector, shutdown
-from powmonman.client.kept import load_plan, save_plan
+from powmonman.client import connector, halting, shutdown
+from powmonman.client.budget import Budget
+from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
+from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
-from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
+from powmonman.core.announcing import limit, names
+from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
 from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
-from powmonman.core.policy import LONGEST_SLEEP
 from powmonman.core.power import PowerState
-from powmonman.core.records import LONGEST_TEXT
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
-from powmonman.service.files import write_json
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -48,23 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("powmonman.client")
 
-VIEW = "client.json"
-SAVE_EVERY = 5.0
-SAVE_COUNTING_EVERY = 1.0
-WALL_TIMEOUT = 10.0
-# A view older than this, or than a lease, was written by a client that stands still.
-VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
 AFTER_ERROR = 0.5
-
-
-@dataclass
-class _Told:
-    """What was last said, so that it is said again only when it changes."""
-
-    status: Status | None = None
-    saved: float = -SAVE_EVERY
-    unsaved: str = ""
-    news: tuple[Phase, PowerState, str, bool] | None = None
+LEAVE_TIMEOUT = 1.0
 
 
 class Agent:
@@ -84,12 +67,12 @@ class Agent:
         self._proved = False
         self._checked = self._awake = time.monotonic()
         self._arrived: deque[tuple[connector.Connector, Link]] = deque()
-        self._told = _Told()
+        self._telling = Telling(self._runtime)
         self._stopping = False
         self._reload_due = False
         self._reload_fault = ""
         self._request = Request(self._runtime, self._save)
-        self._warning: threading.Thread | None = None
+        self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
         self._drill: Rehearsing | None = None
         self._selector = selectors.DefaultSelector()
@@ -130,23 +113,39 @@ class Agent:
         log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
         self._save()
         self._connector.stop()
-        if self._link is not None:
-            self._link.close()
+        self._leave()
+        self._budget.close()
         if self._drill is not None:
             self._drill.close()
         self._view()
         return 0
+
+    def _leave(self) -> None:
+        """Hang up; the server is told if this host does not come back."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        if self._proved and halting.is_going_down(committed=self._committed):
+            log.warning("this host is going down", extra={"outage": self._plan.outage})
+            link.leave(replace(status_of(self._plan), phase="halting"), LEAVE_TIMEOUT)
+        else:
+            link.close()
+
+    @property
+    def _committed(self) -> bool:
+        return self._plan.phase is Phase.COMMITTED and not self._plan.rehearsed
 
     def _introduce(self) -> None:
         config = self._config
         after = f"{config.policy.after:g} s" if config.policy.after else "the fleet's time"
         where = ", ".join(config.servers) or "discovery"
         log.info(
-            "version %s · fleet %s · server by %s · shutdown after %s on battery%s",
+            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s",
             __version__,
             config.fleet,
             where,
             after,
+            f", and after {names(config.wait_for)}" if config.wait_for else "",
             " · DRY RUN: no command is run" if config.dry_run else "",
         )
         if config.shutdown.via == "direct" and os.geteuid() != 0 and not config.dry_run:
@@ -183,6 +182,8 @@ class Agent:
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
         self._request.watch(self._config.shutdown, over=over)
         self._tell()
+        if not self._committed:
+            self._budget.cancel()
         notify.alive()
 
     def _serve_link(self, mask: int) -> None:
@@ -230,7 +231,7 @@ class Agent:
             link.port,
             self._plan.after,
             self._plan.power.replace("_", " "),
-            "" if left is None else f", shutdown in {left:.0f} s",
+            "" if left is None else f", shutdown in {limit(self._plan, left)}",
         )
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
@@ -265,7 +266,7 @@ class Agent:
             link.close()
             return
         self._link, self._greeted, self._proved = link, False, False
-        self._told.status = None
+        self._telling.new_server()
         if self._drill is not None:
             self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
@@ -294,7 +295,8 @@ class Agent:
                 case Say(level, text):
                     log.log(level, text, extra=fields)
                 case Warn(text):
-                    self._warn_users(text)
+                    if self._config.warn_users:
+                        self._telling.warn_users(text)
                 case Acknowledge(seq, nonce):
                     self._send(Ack(seq, nonce))
                 case Ask(nonce):
@@ -319,6 +321,9 @@ class Agent:
             low_battery=config.policy.low_battery,
             min_observe=config.policy.min_observe,
             confirm=config.policy.confirm,
+            wait_for=config.wait_for,
+            wait_timeout=config.wait_timeout,
+            shutdown_takes=self._budget.shutdown_takes,
             dry_run=config.dry_run,
         )
 
@@ -339,65 +344,20 @@ class Agent:
 
     def _tell(self) -> None:
         """Report what has changed to the server, and keep it for the next process."""
-        plan = self._plan
-        reason = "; ".join(filter(None, (plan.why, plan.reason)))[:LONGEST_TEXT]
-        status = Status(plan.phase, plan.power, None, plan.outage, reason)
-        if status != self._told.status and self._proved:
-            self._told.status = status
-            self._send(replace(status, left=plan.left(self._rules)))
+        if self._proved and (status := self._telling.status(self._plan, self._rules)):
+            self._send(status)
         if self._drill is not None and self._proved and (drilled := self._drill.news()):
             self._send(drilled)
-        due = SAVE_COUNTING_EVERY if plan.phase is Phase.COUNTING else SAVE_EVERY
-        moment = time.monotonic()
-        news = (plan.phase, plan.power, plan.reason, self._connected)
-        if news != self._told.news or moment - self._told.saved >= due:
-            self._told.news, self._told.saved = news, moment
+        if self._telling.due(self._plan, connected=self._proved and self._link is not None):
             self._save()
             self._view()
 
-    @property
-    def _connected(self) -> bool:
-        return self._proved and self._link is not None
-
     def _save(self) -> None:
-        fault = save_plan(self._runtime, self._plan)
-        if fault and fault != self._told.unsaved:
-            log.error("%s · a restart would lose the plan", fault)
-        self._told.unsaved = fault
+        self._telling.save(self._plan)
 
     def _view(self) -> None:
-        """Write what `powmonman verify` reads."""
-        link, plan = self._link, self._plan
-        view = {
-            "pid": os.getpid(),
-            "version": __version__,
-            "program": powmonman.__file__,
-            "connected": self._connected,
-            "server": link.host if link else "",
-            "port": link.port if link else 0,
-            "stamp": now().boot,
-            "heard": link.heard if link else None,
-            "lease": plan.lease,
-            "phase": plan.phase,
-            "power": plan.power,
-            "left": plan.left(self._rules),
-            "outage": plan.outage,
-            "reason": plan.reason,
-            "dry_run": self._config.dry_run,
-            "reload_fault": self._reload_fault,
-        }
-        with contextlib.suppress(OSError):
-            write_json(self._runtime / VIEW, view, durable=False)
-
-    def _warn_users(self, text: str) -> None:
-        """Write to the users' terminals, without waiting for any of them."""
-        if not self._config.warn_users:
-            return
-        if self._warning is not None and self._warning.is_alive():
-            log.debug("the users are still being told something earlier")
-            return
-        self._warning = threading.Thread(target=_wall, args=(text,), name="wall", daemon=True)
-        self._warning.start()
+        fault = self._reload_fault
+        self._telling.show(self._plan, self._rules, self._link, self._proved, fault)
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
@@ -405,6 +365,7 @@ class Agent:
             self._save()
         else:
             self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._budget.begin()
 
     def _reload(self) -> None:
         """Apply a good configuration; keep the running one on a bad one."""
@@ -442,20 +403,6 @@ class Agent:
         self._connector.start()
 
 
-def _wall(text: str) -> None:
-    try:
-        subprocess.run(
-            ["wall", f"PowMonMan: {text}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=WALL_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.debug("wall: %s", error)
-
-
 def rules_of(config: ClientConfig) -> Rules:
     """Return what of the configuration decides."""
     return Rules(
@@ -468,6 +415,8 @@ def rules_of(config: ClientConfig) -> Rules:
         confirm=config.policy.confirm,
         upses=config.upses,
         min_supplies=config.min_supplies,
+        wait_for=config.wait_for,
+        wait_timeout=config.wait_timeout,
         dry_run=config.dry_run,
     )
 

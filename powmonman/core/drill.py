@@ -190,6 +190,7 @@ def _begun(drill: Drill, real: Plan, now: Now, part: Rehearsal) -> Rehearsal:
         refill_ratio=real.refill_ratio,
         spent=real.spent,
         observed=real.observed,
+        waited=real.waited,
         nonce=real.nonce,
         since=now.running,
     )

@@ -75,6 +75,20 @@ def test_every_host_rehearses_and_no_command_is_run(fleet: Fleet) -> None:
 
 
 @together
+def test_who_waits_for_another_goes_when_that_one_would_be_down(fleet: Fleet) -> None:
+    """Nobody has measured web's shutdown: 60 s, and `settle`, all of it in the drill's time."""
+    server, web = fleet.server(), fleet.client("web")
+    nas = fleet.client("nas", wait_for=["web"])
+    fleet.up(server, web, nas)
+    code, found = drill(fleet, server, "--scale", "20")
+    assert (code, found["unprotected"]) == (0, [])
+    first, second = found["hosts"]["web"], found["hosts"]["nas"]
+    assert (first["waited"], second["waited"]) == ([], ["web"])
+    assert 64 < second["committed"] - first["committed"] < 90
+    assert fleet.history == []
+
+
+@together
 def test_a_real_outage_wins_at_once(fleet: Fleet) -> None:
     """The drill, in which nobody would go for minutes, ends; and the host goes in real time."""
     server, nas = fleet.server(policy__after=300), fleet.client("nas", policy__after=4)

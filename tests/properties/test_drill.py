@@ -8,7 +8,7 @@ from drilled import Drilled, Twins
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from world import ViolationError
+from world import WAIT_TIMEOUT, ViolationError
 
 from powmonman.core import drill, policy
 from powmonman.core.messages import State
@@ -106,16 +106,30 @@ def test_no_drill_changes_anything_real_and_each_one_ends():
 
 @pytest.mark.parametrize("scale", [1.0, 10.0, 20.0])
 def test_a_drill_goes_as_the_outage_would(scale):
-    """The whole way, at any speed: both hosts commit when a real outage would have them."""
+    """The whole way, at any speed: each host commits when a real outage would have it."""
     world = Drilled()
+    world.drills = 1
     world.start(scale)
     world.wait(900 / scale + 10)
     assert world.stage.over
     assert not world.stage.reason
     assert world.checks == 2
-    for part in world.stage.parts.values():
+    for host in world.hosts:
+        part = world.stage.parts[host.name]
         assert 600 <= part.committed <= 600 + 2 * scale + 5
     assert world.stats["commits"] == 0
+
+
+@pytest.mark.parametrize(("goes", "committed"), [(50, 600), (620, 690), (1e9, 600 + WAIT_TIMEOUT)])
+def test_who_waits_goes_when_the_other_would_be_down_or_its_time_is_up(goes, committed):
+    """The other takes the 60 s that are assumed of who was never measured."""
+    world = Drilled()
+    world.start(1.0)
+    world.goes = world.time + goes
+    world.wait(600 + WAIT_TIMEOUT + 60)
+    part = world.stage.parts[world.hosts[-1].name]
+    assert committed - 5 <= part.committed <= committed + 10
+    assert (part.waited != ()) == (goes > 600)
 
 
 def drill_in_the_truth(heard):
@@ -171,6 +185,6 @@ def test_a_real_outage_in_a_drill_is_as_one_without():
     twins.drilled.start(1.0)
     twins.wait(200)
     twins.both(lambda world: setattr(world, "mains", False))
-    twins.wait(700)
+    twins.wait(700 + WAIT_TIMEOUT)
     assert twins.drilled.stage.reason
     assert [host.plan.phase for host in twins.drilled.hosts] == [Phase.COMMITTED] * 2

@@ -7,14 +7,15 @@ anything; no drill of a client asks for a run; and each drill ends by its bound,
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
-from world import LEASE, ViolationError, World
+from world import LEASE, OTHERS, WAIT_TIMEOUT, ViolationError, World
 
 from powmonman.core import drill, drill_stage
 from powmonman.core.drill import Check, Rehearsal
 from powmonman.core.drill_stage import Part, Stage
-from powmonman.core.messages import Drill, Own, UpsNews
+from powmonman.core.messages import Drill, DrillStatus, UpsNews
 from powmonman.core.plan import Phase, Say
 from powmonman.core.power import PowerState
 
@@ -31,6 +32,8 @@ class Drilled(World):
         self.forged: Drill | None = None
         self.checks = 0
         self.drills = 0
+        self.goes = 0.0
+        self.random_of_drills = random.Random(seed)
         super().__init__(hosts, seed, after)
 
     def start(self, scale):
@@ -40,15 +43,24 @@ class Drilled(World):
             return
         self.drills += 1
         parts = {
-            host.name: Part(host.name, connected=host.connected and host.up, known=True, takes=30.0)
+            host.name: Part(
+                host.name,
+                connected=host.connected and host.up,
+                known=True,
+                takes=30.0,
+                wait_for=host.rules.wait_for,
+            )
             for host in self.hosts
         }
+        # In every other drill the last host waits for one that goes down late, or never.
+        parts[OTHERS[0]] = Part(OTHERS[0], connected=self.drills % 2 == 1)
+        self.goes = self.time + self.random_of_drills.choice((100, 620, 1e9)) / scale
         self.stage = drill_stage.begin(
             f"d{self.drills}",
             {"ups": self.supply},
             parts,
             self.time,
-            bound=self.after + MARGIN,
+            bound=self.after + WAIT_TIMEOUT + MARGIN,
             scale=scale,
         )
 
@@ -77,6 +89,9 @@ class Drilled(World):
             return
         if self._trouble():
             stage = drill_stage.abort(stage, "real")
+        if self.time >= self.goes:
+            status = DrillStatus(stage.id, "committed", checked=True)
+            stage = drill_stage.said(stage, OTHERS[0], status, self.time)
         self.stage = drill_stage.advance(stage, self.time)
         real = self.time - stage.began
         if not self.stage.over and real > stage.bound / stage.scale + drill_stage.WAKING + 60:
@@ -88,8 +103,9 @@ class Drilled(World):
         if self._trouble():
             told = None
         waits = () if self.stage is None else drill_stage.waits(self.stage, host.name, self.time)
-        state = replace(host.inbox[-1], drill=self.forged or told, own=Own(drill_waits=waits))
-        host.inbox[-1] = state
+        state = host.inbox[-1]
+        own = replace(state.own, drill_waits=waits)
+        host.inbox[-1] = replace(state, drill=self.forged or told, own=own)
 
     def _hear(self, host, state):
         before = host.plan

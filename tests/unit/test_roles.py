@@ -52,7 +52,9 @@ def readme() -> ModuleType:
 
 def render(unit: str, *, gpio: bool = False) -> str:
     """Return a unit as the roll-out writes it."""
-    return fill(UNITS[unit], unit, __powmonman_server_gpio=gpio)
+    role = UNITS[unit]
+    defaults = read(role, "defaults", "main.yml")
+    return fill(role, unit, __powmonman_server_gpio=gpio, **defaults)
 
 
 def fill(role: str, name: str, **variables: Any) -> str:
@@ -184,6 +186,59 @@ def test_nothing_ends_the_commands_before_their_time() -> None:
     assert found["DefaultDependencies"] == ["no"]
     assert found["Before"] == ["shutdown.target"]
     assert "Conflicts" not in found
+
+
+def test_the_client_is_stopped_after_what_takes_long_and_before_the_network() -> None:
+    """Stopping is the order of starting, backwards."""
+    found = settings("powmonman-client.service")
+    assert found["After"] == ["network.target dbus.socket dbus.service"]
+    assert (
+        found["Before"]
+        == read("powmonman_client", "defaults", "main.yml")["powmonman_client_outlives"]
+    )
+    assert {"docker.service", "libvirt-guests.service", "machine.slice"} < set(found["Before"])
+    suffix = re.compile(r"[\w@.-]+\.(service|slice|target|socket|scope)")
+    assert [unit for unit in found["Before"] if not suffix.fullmatch(unit)] == []
+
+
+ORDERS = {
+    "network.target": "[Unit]\n",
+    "dbus.socket": "[Socket]\nListenStream=/run/dbus\n",
+    "dbus.service": "[Unit]\nRequires=dbus.socket\n[Service]\nExecStart=/bin/true\n",
+    "docker.service": "[Unit]\nAfter=network-online.target containerd.service dbus.service\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "containerd.service": "[Unit]\nAfter=network.target\n[Service]\nExecStart=/bin/true\n",
+    "libvirt-guests.service": "[Unit]\nAfter=network.target libvirtd.service virt-guest-shutdown."
+    "target\n[Service]\nExecStart=/bin/true\n",
+    "nfs-server.service": "[Unit]\nAfter=network.target\nBefore=remote-fs-pre.target\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "postgresql@15-main.service": "[Unit]\nAfter=network.target\nBefore=postgresql.service\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "postgresql.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "multi-user.target": "[Unit]\nWants=powmonman-client.service docker.service containerd.service "
+    "libvirt-guests.service nfs-server.service postgresql.service postgresql@15-main.service\n",
+}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("more", [(), ("Before=powmonman-client.service",)])
+def test_the_order_of_units_has_no_cycle(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """With the order that distributions give these services; a cycle is seen if there is one."""
+    for name, text in ORDERS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    wrong = ORDERS["docker.service"].replace("[Unit]", "\n".join(("[Unit]", *more)))
+    (tmp_path / "docker.service").write_text(wrong, encoding="utf-8")
+    client = render("powmonman-client.service")
+    client = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", client)
+    (tmp_path / "powmonman-client.service").write_text(client, encoding="utf-8")
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "multi-user.target")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+    )
+    assert ("ordering cycle" in said.stderr) is bool(more), said.stderr
 
 
 def test_devices_are_hidden_unless_a_ups_hangs_on_a_pin() -> None:
