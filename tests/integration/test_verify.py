@@ -74,7 +74,12 @@ def test_a_client_that_does_not_run_is_a_fault(fleet: Fleet) -> None:
     nas.kill()
     assert verify(fleet, nas) == (
         1,
-        {"ok": False, "faults": ["the client is not running"], "facts": verify_facts(fleet, nas)},
+        {
+            "ok": False,
+            "faults": ["the client is not running"],
+            "warnings": [],
+            "facts": verify_facts(fleet, nas),
+        },
     )
 
 

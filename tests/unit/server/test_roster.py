@@ -279,3 +279,12 @@ def test_a_host_that_is_down_stays_so_while_it_cannot_be_asked(roster: Roster) -
     assert list(roster.down) == ["db"]
     roster.asked("db", Asked(Answer.ANSWERED, "ping", 128.0, 128.0, 0))
     assert roster.down == {}
+
+
+def test_a_rehearsed_commit_that_is_over_is_still_told_of(roster: Roster) -> None:
+    """Whoever gave the order asks only now and then."""
+    arrive(roster, "nas", 100.0)
+    roster.said("nas", COMMITTED, 110.0)
+    roster.said("nas", Status("idle"), 110.1)
+    assert roster.hosts["nas"].committed_at is None
+    assert roster.rows(111.0, "s1")[1]["committed"] == 1.0
