@@ -133,7 +133,10 @@ class Ordering:
 
     def _wanted(self, now: float) -> dict[str, tuple[str, int | None]]:
         """Return whom to ask, as address and way; those that somebody waits for come first."""
-        active = self._active()
+        active = self._active() or any(
+            host.connected and host.status.phase == "waiting"
+            for host in self._roster.hosts.values()
+        )
         awaited = {name for waits in self._roster.graph().values() for name in waits}
         wanted: dict[str, tuple[str, int | None]] = {}
         others: dict[str, tuple[str, int | None]] = {}

@@ -47,7 +47,7 @@ class Site:
         self.asked.append(address)
         answer = self.answers.get(address, Answer.ANSWERED)
         way = 0 if answer is Answer.ANSWERED else way
-        return Asked(answer, "ping", self.time, self.time + 1, way)
+        return Asked(answer, "no answer to ping", self.time, self.time + 1, way)
 
     def joins(self, name: str, **hello: Any) -> None:
         peer = Peer(name, "f" * 64, expired=False)
@@ -278,7 +278,7 @@ def test_the_report_tells_the_order_and_what_it_takes(site: Site) -> None:
 def test_the_servers_own_address_answers_for_nobody() -> None:
     """A ping to itself is always answered, though the client there may be gone."""
     asked = asyncio.run(ask("127.0.0.1", None))
-    assert (asked.answer, asked.how) == (Answer.SILENT, "its client on this very host")
+    assert (asked.answer, asked.how) == (Answer.SILENT, "no connection from this very host")
 
 
 @pytest.mark.parametrize("address", ["", "no address", "fe80::1%nowhere0"])

@@ -34,7 +34,7 @@ def arrive(roster: Roster, name: str, now: float, **hello: Any) -> None:
 def silent(roster: Roster, name: str, since: float, until: float) -> None:
     """Let a host be asked once a second, in vain."""
     for at in range(int(since), int(until)):
-        roster.asked(name, Asked(Answer.SILENT, "ping", at, at + 1.0, 0))
+        roster.asked(name, Asked(Answer.SILENT, "no answer to ping", at, at + 1.0, 0))
 
 
 def restarted(roster: Roster, now: float, *, same_boot: bool = True) -> Roster:
