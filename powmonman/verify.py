@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ def _identity(path: str, context: Callable[[Path], object]) -> Faults:
 
 def _commands(path: Path, config: ClientConfig) -> Faults:
     """Every command must be there: it would be found missing at the worst time otherwise."""
+    yield from _presets(config.shutdown.presets)
     for command in (*config.shutdown.commands, config.shutdown.final):
         if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
             yield f"shutdown command not found or not executable: {command.command[0]}"
@@ -179,11 +181,21 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
             check_trusted(path)
         except OSError as error:
             yield f"root would not run the commands: {error}"
-        active = subprocess.run(
-            ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
-        )
-        if active.returncode != 0:
-            yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+        for unit, loss in (
+            ("powmonman-shutdown.path", "nothing would shut this host down"),
+            ("powmonman-shutdown-check.path", "no drill could check the commands"),
+        ):
+            active = subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False)
+            if active.returncode != 0:
+                yield f"{unit} is not active: {loss}"
+
+
+@cache
+def _presets(names: tuple[str, ...]) -> list[str]:
+    """Ask once: what they find wrong doesn't mend itself while we wait for the daemon."""
+    from powmonman.client.presets import preflight
+
+    return [fault for name in names for fault in preflight(name)]
 
 
 def _alive(pid: Any) -> bool:

@@ -217,6 +217,19 @@ def _words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
             )
 
 
+def _shutdown(shutdown: schema.Shutdown) -> Iterator[Problem]:
+    if not shutdown.presets:
+        return
+    # Most hosts have none, and what they are stays out of their memory.
+    from powmonman.client.presets import PRESETS
+
+    for index, name in enumerate(shutdown.presets):
+        if name not in PRESETS:
+            close = nearest(name, PRESETS)
+            remark = f"did you mean {listed(close)}?" if close else f"presets: {', '.join(PRESETS)}"
+            yield Problem((("presets", index),), f"no such preset '{name}' ({remark})")
+
+
 def _client(client: schema.ClientConfig) -> Iterator[Problem]:
     if client.upses and client.min_supplies > len(client.upses):
         yield Problem(
@@ -280,6 +293,7 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Notify: _notify,
     schema.ServerConfig: _server,
     schema.Command: _command,
+    schema.Shutdown: _shutdown,
     schema.ClientConfig: _client,
     schema.GuardConfig: _guard,
 }

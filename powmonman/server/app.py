@@ -17,13 +17,27 @@ from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
 from powmonman.core.forecast import Battery
-from powmonman.core.messages import Error, Message, Own, Policy, Query, Report, ShutdownFleet, State
+from powmonman.core.messages import (
+    Error,
+    Message,
+    Own,
+    Policy,
+    Query,
+    Report,
+    ShutdownFleet,
+    StartDrill,
+    State,
+    StopDrill,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
 from powmonman.server.budget import Pack
+from powmonman.server.drill import Fleet
+from powmonman.server.drilling import Drilling
+from powmonman.server.history import History
 from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
@@ -34,6 +48,7 @@ from powmonman.server.order import Given
 from powmonman.server.ordering import Ordering
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
+from powmonman.server.scribe import Scribe
 from powmonman.server.seen import seen
 from powmonman.server.session import Session
 from powmonman.service import notify
@@ -69,6 +84,8 @@ class Server:
         self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
         records, same_boot = self._host_memory.recall()
         self._roster.recall(records, boottime(), same_boot=same_boot)
+        self._history = History(config.state_dir, config.history.keep)
+        self._scribe = Scribe(self._history)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
             room_for(config.limits),
@@ -76,6 +93,7 @@ class Server:
             make_state=self._state,
             own=self._own,
             report=self.report,
+            scribe=self._scribe,
             revoked=config.tls.revoked,
             noticed=self._noticed,
         )
@@ -87,6 +105,16 @@ class Server:
             policy=lambda: self._policy,
         )
         self._notifier = Notifier(config)
+        drilled = Fleet(
+            self._roster,
+            lambda: self._config,
+            lambda: self._policy,
+            self._supplies,
+            self._busy,
+            self._publish_news,
+        )
+        self._drilling = Drilling(drilled, self._notifier)
+        self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -104,8 +132,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._history.start()
         for name in self._config.upses:
             self._watch(name)
+        self._scribe.mains(self._supplies(), started=True)
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self._answer):
@@ -118,6 +148,7 @@ class Server:
                     self._announce(),
                     self._ordering.run(),
                     self._notifier.run(),
+                    self._drilling.run(),
                 )
             ]
             log.info(
@@ -129,6 +160,7 @@ class Server:
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
+            self._drilling.stop("the server stops")
             # What has just happened, such as the commit of this very host, is told after the boot.
             self._look()
             tasks = (*parts, *self._watches.values())
@@ -140,6 +172,7 @@ class Server:
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
         await self._host_memory.close(self._roster)
+        await self._history.close()
         return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -182,6 +215,7 @@ class Server:
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
+        self._scribe.mains(self._supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await self._memory.keep(self._supplies(), changed=True)
             self._hub.publish(changed=True)
@@ -199,6 +233,16 @@ class Server:
                 seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
             )
 
+    def _busy(self) -> str:
+        """Return what forbids a drill beside the power; empty if nothing does."""
+        ordered = self._order is not None and self._order.told() is not None
+        return "the fleet is being shut down" if ordered else ""
+
+    def _publish_news(self) -> None:
+        """Push a state that is not the last one again."""
+        self._state_id = secrets.token_hex(16)
+        self._hub.publish(changed=True)
+
     def _state(self) -> State:
         now = boottime()
         return State(
@@ -206,11 +250,16 @@ class Server:
             lease=self._config.lease,
             policy=self._policy,
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
+            drill=self._drilling.drills.told(),
         )
 
     def _own(self, name: str) -> Own:
+        order = self._order.told() if self._order else None
         return Own(
-            waits=self._roster.still_up(name), order=self._order.told() if self._order else None
+            drill_waits=self._drilling.drills.waits(name),
+            waits=self._roster.still_up(name),
+            noted=self._history.noted.get(name, 0),
+            order=order or self._drilling.live.order(name),
         )
 
     def _in_outage(self) -> bool:
@@ -257,14 +306,17 @@ class Server:
         """Answer a program on this host."""
         if isinstance(message, Query):
             return Report(self.report())
+        if isinstance(message, StartDrill | StopDrill):
+            refusal = self._drilling.answer(message, user)
+            return Error(refusal) if refusal else Report(self.report())
         if not isinstance(message, ShutdownFleet):
-            return Error("what to say here is query or shutdown-fleet")
+            return Error("what to say here is query, shutdown-fleet, start-drill or stop-drill")
         if message.fleet != self._config.fleet:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
+        self._drilling.stop("the operator shuts the fleet down")
         self._order = Given()
-        self._state_id = secrets.token_hex(16)
-        self._hub.publish(changed=True)
+        self._publish_news()
         return Report(self.report())
 
     async def _beat(self) -> None:
@@ -280,6 +332,7 @@ class Server:
         """Keep what is known, apart from the beat: that waits for no disk."""
         while True:
             await asyncio.sleep(REMEMBER_EVERY)
+            self._history.watch()
             await self._memory.keep(self._supplies(), changed=False)
 
     async def _sweep(self) -> None:
@@ -338,9 +391,11 @@ class Server:
 
     def _apply(self, config: ServerConfig) -> None:
         before, self._config = self._config, config
+        self._drilling.stop("the configuration was reloaded")
         self._logs.apply(config.log)
         self._roster.expect(config.clients, config.order)
         self._notifier.reconfigure(config)
+        self._history.keep(config.history.keep)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
@@ -366,6 +421,7 @@ class Server:
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
         faults += [f"{path}: {reason}" for path, reason in self._host_memory.faults.items()]
         faults += self._notifier.faults
+        faults += self._history.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
         now, budget = boottime(), self._ordering.budget()
@@ -385,6 +441,7 @@ class Server:
                 {**row, "order": budget.row(row["name"])}
                 for row in self._roster.rows(now, self._state_id)
             ],
+            **self._drilling.report(),
         }
 
 
