@@ -101,6 +101,7 @@ class Server:
             self._roster,
             active=self._in_outage,
             tell=self._hub.tell,
+            found_down=self._scribe.down,
             packs=self._packs,
             policy=lambda: self._policy,
         )

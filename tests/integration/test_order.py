@@ -47,6 +47,9 @@ def test_nobody_goes_before_those_that_it_waits_for_are_down(fleet: Fleet) -> No
     assert "no connection from this very host" in fleet.row(server, "nas")["down"]
     order = [ran.host for ran in fleet.history if ran.what == "poweroff"]
     assert order == ["web", "mail", "nas", "hv"]
+    outage = fleet.report(server)["upses"]["ups"]["outage"]
+    story = fleet.run("history", "show", outage[:8], "--config", str(server.config)).stdout
+    assert "no connection from this very host" in story
 
 
 @together
