@@ -87,6 +87,7 @@ class Server:
             tell=self._hub.tell,
             packs=self._packs,
             policy=lambda: self._policy,
+            note=self._scribe.down,
         )
         self._notifier = Notifier(config)
         self._certificate_ends = _end_of(config.tls)

@@ -35,6 +35,8 @@ class Ordering:
         packs: The UPSes now.
         policy: The fleet's policy now.
         ask_one: Asks a host at an address, by the way in which it is known to answer.
+        note: Hears of each host that is down: its name, the outage if it said one, and how that is
+            known.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Ordering:
         packs: Callable[[], Mapping[str, Pack]],
         policy: Callable[[], Policy],
         ask_one: Callable[[str, int | None], Awaitable[Asked]] = ask,
+        note: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._roster = roster
         self._active = active
@@ -53,6 +56,7 @@ class Ordering:
         self._packs = packs
         self._policy = policy
         self._ask_one = ask_one
+        self._note = note
         self._down = roster.down
         self._learned: dict[str, float] = {}
         self._check_at = boottime() + FIRST_CHECK
@@ -91,6 +95,8 @@ class Ordering:
             if why:
                 self._down[name] = why
                 log.warning("%s is down: %s", name, why, extra=fields)
+                if host and not host.presence.dry_run:
+                    self._note(name, host.outage, why)
             else:
                 del self._down[name]
                 log.warning("%s is not down any more", name, extra=fields)

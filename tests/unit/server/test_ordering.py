@@ -30,6 +30,7 @@ class Site:
         self.active = True
         self.told: list[list[str]] = []
         self.asked: list[str] = []
+        self.noted: list[tuple[str, str, str]] = []
         self.answers: dict[str, Answer] = {}
         self.time = 1000.0
         news = UpsNews(PowerState.ON_MAINS)
@@ -41,6 +42,7 @@ class Site:
             packs=lambda: self.packs,
             policy=Policy,
             ask_one=self.ask,
+            note=lambda *noted: self.noted.append(noted),
         )
 
     async def ask(self, address: str, way: int | None) -> Asked:
@@ -117,6 +119,22 @@ def test_a_host_that_was_killed_is_down_much_later(site: Site) -> None:
     assert site.told == []
     site.passes(1)
     assert site.roster.down == {"web": "gone without a commit, no answer to ping for 60 s"}
+
+
+def test_who_is_down_goes_on_record_once_with_the_outage_that_it_went_for(site: Site) -> None:
+    site.commits("web")
+    site.dies("web")
+    site.dies("nas")
+    site.passes(70)
+    assert [("web", OUTAGE), ("nas", "")] == [noted[:2] for noted in site.noted]
+    assert "committed, hung up, no answer to ping" in site.noted[0][2]
+
+
+def test_a_dry_run_is_down_for_those_that_wait_and_not_on_record(site: Site) -> None:
+    site.joins("web", dry_run=True)
+    site.commits("web")
+    assert site.told == [["late", "nas"]]
+    assert [] == site.noted
 
 
 def test_a_host_that_hung_up_and_answers_is_not_down(site: Site) -> None:
