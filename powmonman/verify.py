@@ -181,11 +181,13 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
             check_trusted(path)
         except OSError as error:
             yield f"root would not run the commands: {error}"
-        active = subprocess.run(
-            ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
-        )
-        if active.returncode != 0:
-            yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+        for unit, loss in (
+            ("powmonman-shutdown.path", "nothing would shut this host down"),
+            ("powmonman-shutdown-check.path", "no drill could check the commands"),
+        ):
+            active = subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False)
+            if active.returncode != 0:
+                yield f"{unit} is not active: {loss}"
 
 
 @cache

@@ -33,7 +33,7 @@ from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
-from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
+from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
@@ -43,6 +43,8 @@ from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
     import ssl
+
+    from powmonman.client.drill import Rehearsing
 
 log = logging.getLogger("powmonman.client")
 
@@ -75,6 +77,7 @@ class Agent:
         self._request = Request(self._runtime, self._save)
         self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
+        self._drill: Rehearsing | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -116,6 +119,8 @@ class Agent:
         self._leave()
         self._budget.close()
         self._diary.close()
+        if self._drill is not None:
+            self._drill.close()
         self._view()
         return 0
 
@@ -161,7 +166,9 @@ class Agent:
 
     def _turn(self) -> None:
         """One pass: sleep, take what has come, decide, tell."""
-        due = max(self._checked, self._plan.wake_at)
+        drilled = self._drill.wake_at if self._drill is not None else None
+        wake_at = self._plan.wake_at if drilled is None else min(self._plan.wake_at, drilled)
+        due = max(self._checked, wake_at)
         ready = self._selector.select(max(0.0, due - time.monotonic()))
         self._awake = min(due, time.monotonic())
         if self._reload_due:
@@ -177,6 +184,8 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        if self._drill is not None:
+            self._drill.passed(self._plan, now())
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
         self._request.watch(self._config.shutdown, over=over)
         self._tell()
@@ -200,12 +209,24 @@ class Agent:
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
             self._diary.began(message.upses)
-            self._take(policy.heard(self._plan, message, self._rules, now()))
+            before, moment = self._plan, now()
+            self._take(policy.heard(before, message, self._rules, moment))
+            self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
             self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
+
+    def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
+        """Let a drill hear what the real plan has heard."""
+        if self._drill is None:
+            if state.drill is None:
+                return
+            from powmonman.client.drill import Rehearsing
+
+            self._drill = Rehearsing(self._config, self._rules)
+        self._drill.heard(state, before, self._plan, moment)
 
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
@@ -256,6 +277,8 @@ class Agent:
             return
         self._link, self._greeted, self._proved = link, False, False
         self._telling.new_server()
+        if self._drill is not None:
+            self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
         self._take(policy.connected(self._plan, now()))
 
@@ -337,6 +360,8 @@ class Agent:
         """Report what has changed to the server, and keep it for the next process."""
         if self._proved and (status := self._telling.status(self._plan, self._rules)):
             self._send(status)
+        if self._drill is not None and self._proved and (drilled := self._drill.news()):
+            self._send(drilled)
         if self._telling.due(self._plan, connected=self._proved and self._link is not None):
             self._save()
             self._view()
@@ -378,6 +403,8 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        if self._drill is not None:
+            self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
         self._connector.stop()

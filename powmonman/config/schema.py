@@ -378,6 +378,7 @@ class Events:
         True, "The order in which hosts go down has a fault, or does not fit into the batteries."
     )
     certificate: bool = key(True, "A certificate is near its end.")
+    drill: bool = key(True, "A drill has ended; with its result.")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ADVICE = "advice"
     ORDER = "order"
     CERTIFICATE = "certificate"
+    DRILL = "drill"
     TEST = "test"
 
 
@@ -121,6 +122,7 @@ class Event:
         milestone: The one of `notify.milestones` that was crossed, in seconds.
         hosts: The hosts on this UPS, the next to go first.
         more_hosts: How many more there are.
+        drill: It is of a drill, and nothing of it is real.
     """
 
     kind: Kind
@@ -144,3 +146,4 @@ class Event:
     dry_run: bool = False
     hosts: tuple[HostLine, ...] = ()
     more_hosts: int = 0
+    drill: bool = False

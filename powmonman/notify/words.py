@@ -77,6 +77,10 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if left > 0 %}ends in {{ left | duration }}{% else %}has ended{% endif %}",
         "Give {{ host or 'the server' }} a new one: the fleet's connections rest on it.",
     ),
+    Kind.DRILL: Template(
+        "{{ reason.split(':')[0] or 'A drill has ended' }}",
+        "{% if reason %}{{ reason }}.{% endif %}",
+    ),
     Kind.TEST: Template(
         "Test from PowMonMan",
         "Fleet {{ fleet }}, server {{ server }}: what is told will arrive here.",
@@ -114,8 +118,11 @@ WEIGHT = [
     Kind.ADVICE,
     Kind.ORDER,
     Kind.CERTIFICATE,
+    Kind.DRILL,
     Kind.TEST,
 ]
+# Before the title of a message about events of a drill, the operator's own words included.
+DRILL = "DRILL · "
 
 
 def battery(event: Event) -> str:

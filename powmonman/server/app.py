@@ -17,13 +17,26 @@ from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
 from powmonman.core.forecast import Battery
-from powmonman.core.messages import Error, Message, Own, Policy, Query, Report, ShutdownFleet, State
+from powmonman.core.messages import (
+    Error,
+    Message,
+    Own,
+    Policy,
+    Query,
+    Report,
+    ShutdownFleet,
+    StartDrill,
+    State,
+    StopDrill,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
 from powmonman.server.budget import Pack
+from powmonman.server.drill import Fleet
+from powmonman.server.drilling import Drilling
 from powmonman.server.history import History
 from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
@@ -90,6 +103,16 @@ class Server:
             note=self._scribe.down,
         )
         self._notifier = Notifier(config)
+        drilled = Fleet(
+            self._roster,
+            lambda: self._config,
+            lambda: self._policy,
+            self._supplies,
+            self._busy,
+            self._publish_news,
+        )
+        self._drilling = Drilling(drilled, self._notifier)
+        self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -123,6 +146,7 @@ class Server:
                     self._announce(),
                     self._ordering.run(),
                     self._notifier.run(),
+                    self._drilling.run(),
                 )
             ]
             log.info(
@@ -134,6 +158,7 @@ class Server:
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
+            self._drilling.stop("the server stops")
             # What has just happened, such as the commit of this very host, is told after the boot.
             self._look()
             tasks = (*parts, *self._watches.values())
@@ -206,6 +231,16 @@ class Server:
                 seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
             )
 
+    def _busy(self) -> str:
+        """Return what forbids a drill beside the power; empty if nothing does."""
+        ordered = self._order is not None and self._order.told() is not None
+        return "the fleet is being shut down" if ordered else ""
+
+    def _publish_news(self) -> None:
+        """Push a state that is not the last one again."""
+        self._state_id = secrets.token_hex(16)
+        self._hub.publish(changed=True)
+
     def _state(self) -> State:
         now = boottime()
         return State(
@@ -213,13 +248,16 @@ class Server:
             lease=self._config.lease,
             policy=self._policy,
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
+            drill=self._drilling.drills.told(),
         )
 
     def _own(self, name: str) -> Own:
+        order = self._order.told() if self._order else None
         return Own(
+            drill_waits=self._drilling.drills.waits(name),
             waits=self._roster.still_up(name),
             noted=self._history.noted.get(name, 0),
-            order=self._order.told() if self._order else None,
+            order=order or self._drilling.live.order(name),
         )
 
     def _in_outage(self) -> bool:
@@ -258,14 +296,17 @@ class Server:
         """Answer a program on this host."""
         if isinstance(message, Query):
             return Report(self.report())
+        if isinstance(message, StartDrill | StopDrill):
+            refusal = self._drilling.answer(message, user)
+            return Error(refusal) if refusal else Report(self.report())
         if not isinstance(message, ShutdownFleet):
-            return Error("what to say here is query or shutdown-fleet")
+            return Error("what to say here is query, shutdown-fleet, start-drill or stop-drill")
         if message.fleet != self._config.fleet:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
+        self._drilling.stop("the operator shuts the fleet down")
         self._order = Given()
-        self._state_id = secrets.token_hex(16)
-        self._hub.publish(changed=True)
+        self._publish_news()
         return Report(self.report())
 
     async def _beat(self) -> None:
@@ -340,6 +381,7 @@ class Server:
 
     def _apply(self, config: ServerConfig) -> None:
         before, self._config = self._config, config
+        self._drilling.stop("the configuration was reloaded")
         self._logs.apply(config.log)
         self._roster.expect(config.clients, config.order)
         self._notifier.reconfigure(config)
@@ -389,6 +431,7 @@ class Server:
                 {**row, "order": budget.row(row["name"])}
                 for row in self._roster.rows(now, self._state_id)
             ],
+            **self._drilling.report(),
         }
 
 

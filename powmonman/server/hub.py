@@ -13,7 +13,16 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from powmonman.core.messages import Diary, Hello, Own, State, Status, encode_for_all, encode_own
+from powmonman.core.messages import (
+    Diary,
+    DrillStatus,
+    Hello,
+    Own,
+    State,
+    Status,
+    encode_for_all,
+    encode_own,
+)
 from powmonman.net.tls import Peer, is_revoked
 from powmonman.service.clock import boottime
 
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from powmonman.config.schema import Limits
+    from powmonman.server.drill import Drills
     from powmonman.server.roster import Roster
     from powmonman.server.scribe import Scribe
     from powmonman.server.session import Session
@@ -71,6 +81,7 @@ class Hub:
         self._pushed_at = 0.0
         self._pushed_to = 0
         self._refusals: deque[float] = deque(maxlen=REFUSALS_A_MINUTE)
+        self.drilling: Drills | None = None
 
     def publish(self, *, changed: bool) -> None:
         """Push the present state to everybody, in one pass."""
@@ -221,6 +232,8 @@ class Hub:
             if self._scribe and host.hello:
                 took = boottime() - self._pushed_at if session in self._untold else None
                 self._scribe.told(session.name, host.hello, took)
+            if self.drilling is not None:
+                self.drilling.understood(session.name)
             if session in self._untold:
                 self._untold.discard(session)
                 self._all_told()
@@ -237,6 +250,11 @@ class Hub:
             "seconds": round(took, 6),
         }
         self._pushed_to = 0
+
+    def rehearsed(self, session: Session, status: DrillStatus) -> None:
+        """A client says what it would do, were the drill real."""
+        if self.drilling is not None:
+            self.drilling.said(session.name, status)
 
     def reported(self, session: Session, status: Status) -> None:
         """A client says what it is about to do."""

@@ -190,10 +190,14 @@ def test_roots_unit_must_be_active_where_it_is_to_run_the_commands(fleet: Fleet)
     server, nas = fleet.server(), fleet.client("nas", shutdown__via="unit")
     fleet.up(server, nas)
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == []
-    assert fleet.calls("systemctl") == ["is-active --quiet powmonman-shutdown.path"]
+    assert fleet.calls("systemctl") == [
+        "is-active --quiet powmonman-shutdown.path",
+        "is-active --quiet powmonman-shutdown-check.path",
+    ]
     fleet.tool("systemctl", exit_code=3)
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == [
-        "powmonman-shutdown.path is not active: nothing would shut this host down"
+        "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown-check.path is not active: no drill could check the commands",
     ]
 
 
