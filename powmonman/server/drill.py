@@ -23,7 +23,7 @@ from powmonman.core.power import PowerState
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from powmonman.config.schema import ServerConfig
     from powmonman.core.messages import Drill, DrillStatus, Hello, Policy, UpsNews
@@ -65,6 +65,7 @@ class Drills:
         fleet: The server.
         wake: Sends a host what would wake it, for a test; returns what is wrong with it.
         ended: Takes a drill that has ended.
+        record: Hears of what has changed: of the drill as a whole, and of these hosts.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Drills:
         fleet: Fleet,
         wake: Callable[[Host], Awaitable[str]],
         ended: Callable[[Stage], None],
+        record: Callable[[Stage, Iterable[str]], None] = lambda *_: None,
     ) -> None:
         self._fleet = fleet
         self._wake = wake
         self._ended = ended
+        self._record = record
         self._stage: Stage | None = None
         self._begun = asyncio.Event()
         self._pushed: float | None = None
@@ -134,6 +137,7 @@ class Drills:
             scale,
             bound / scale,
         )
+        self._record(self._stage, ())
         self._fleet.publish()
         self._begun.set()
         return ""
@@ -176,6 +180,7 @@ class Drills:
         if part is not None and (before is None or _phase(before) != _phase(part)):
             log.info("drill: %s is %s", name, status.phase, extra={"host": name})
         self._stage = after
+        self._record(after, (name,))
 
     def understood(self, name: str) -> None:
         """A client has acknowledged the newest state."""
@@ -185,6 +190,7 @@ class Drills:
         if stage.parts[name].told_after is None:
             took = 1000 * (boottime() - self._pushed)
             self._stage = drill_stage.changed(stage, name, told_after=took)
+            self._record(self._stage, (name,))
 
     def report(self) -> dict[str, Any] | None:
         """Return the drill in progress, or the last one."""
@@ -212,6 +218,7 @@ class Drills:
             here = name in hosts and hosts[name].connected
             if part.connected and not here and part.gone is None:
                 stage = drill_stage.changed(stage, name, gone=stage.since_loss(now))
+                self._record(stage, (name,))
         stage = drill_stage.advance(stage, now)
         if stage.phase is Phase.WAKING and now - self._woke >= WAKE_EVERY:
             self._woke = now
@@ -221,6 +228,8 @@ class Drills:
     def _take(self, stage: Stage, *, publish: bool = True) -> None:
         """Go on with `stage`, and push what is news in it."""
         before, self._stage = self._stage, stage
+        if before is None or before.phase is not stage.phase:
+            self._record(stage, ())
         if stage.over:
             if before is not None and not before.over:
                 log.warning("drill %s is over · %s", stage.id[:4], drill_report.result(stage))

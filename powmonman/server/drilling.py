@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from powmonman.core import drill_report
+from powmonman.core.drill_facts import facts
 from powmonman.core.events import Event, Kind
 from powmonman.core.messages import StartDrill
 from powmonman.server import magic
@@ -18,11 +19,14 @@ from powmonman.server.seen import seen_in
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from powmonman.core.drill_stage import Stage
     from powmonman.core.messages import StopDrill
     from powmonman.notify import Notifier
     from powmonman.server.drill import Fleet
     from powmonman.server.roster import Host
+    from powmonman.server.scribe import Scribe
 
 log = logging.getLogger("powmonman.server")
 
@@ -33,9 +37,11 @@ WAKE_PORT = 9
 class Drilling:
     """Drills, and live ones, of one server."""
 
-    def __init__(self, fleet: Fleet, notifier: Notifier) -> None:
-        self._fleet, self._notifier = fleet, notifier
-        self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
+    def __init__(self, fleet: Fleet, notifier: Notifier, scribe: Scribe) -> None:
+        self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
+        self.drills = Drills(
+            replace(fleet, busy=self._busy), self._test_waking, self._ended, self._record
+        )
         ways = Ways(
             hindrance=self.drills.hindrance,
             trouble=self.drills.trouble,
@@ -84,6 +90,11 @@ class Drilling:
         if self._notifier.enabled:
             seen = seen_in(stage, self._fleet.roster, self._fleet.policy())
             self._notifier.observe_drill(seen)
+
+    def _record(self, stage: Stage, names: Iterable[str]) -> None:
+        found = facts(stage, names, boottime())
+        upses = ", ".join(stage.supplies)
+        self._scribe.drill(stage.id, upses, stage.began, found, over=stage.over)
 
     def _busy(self) -> str:
         if self.live.running:
