@@ -40,6 +40,8 @@ POLL = 0.25
 LONGEST_GAP = 10.0
 # Real seconds for checks and wake tests to be reported.
 WAKING = 90.0
+# Real seconds that a host whose connection has ended has to come back.
+BACK_WITHIN = 10.0
 ASSUMED_SHUTDOWN = 60.0
 
 
@@ -269,7 +271,7 @@ def _moved(stage: Stage, now: float) -> Stage:
         after = Phase.ON_BATTERY
     elif stage.phase in {Phase.LOSING, Phase.ON_BATTERY}:
         bound_reached = stage.at - stage.began >= stage.bound
-        nobody = not any(part.expected for part in stage.parts.values())
+        nobody = not any(_may_commit(stage, part, now) for part in stage.parts.values())
         if bound_reached or (stage.phase is Phase.ON_BATTERY and nobody):
             after = Phase.RETURNING
     elif stage.phase is Phase.RETURNING and states == {PowerState.ON_MAINS}:
@@ -279,6 +281,13 @@ def _moved(stage: Stage, now: float) -> Stage:
         if reported or now - stage.phase_at >= WAKING:
             after = Phase.DONE
     return stage if after is stage.phase else replace(stage, phase=after, phase_at=now)
+
+
+def _may_commit(stage: Stage, part: Part, now: float) -> bool:
+    """Whether it is worth while to wait for this host's commit."""
+    if part.gone is None or part.committed is not None:
+        return part.expected
+    return (stage.since_loss(now) - part.gone) / stage.scale < BACK_WITHIN
 
 
 def _read(stage: Stage, at: float) -> Stage:

@@ -179,9 +179,10 @@ def test_a_client_that_stops_or_loses_its_server_ends_the_drill_for_itself(fleet
 
 @together
 def test_a_client_that_is_restarted_takes_part_again(fleet: Fleet) -> None:
-    server, nas = fleet.server(policy__after=12), fleet.client("nas")
-    fleet.up(server, nas)
-    begin(server, 1.0)
+    server, nas = fleet.server(policy__after=20), fleet.client("nas")
+    mail = fleet.client("mail", policy__after=30)
+    fleet.up(server, nas, mail)
+    begin(server)
     nas.says("drill · on battery")
     nas.kill()
     server.says("nas has left")

@@ -124,6 +124,14 @@ def test_who_is_gone_without_a_commit_is_down_after_a_while():
     assert drill_stage.waits(one, "nas", NOW + 70) == ("off",)[:0]
 
 
+def test_who_is_gone_has_a_moment_to_come_back():
+    one = drill_stage.changed(at(stage(NAS), 20), "nas", gone=20.0)
+    assert at(one, 29).phase is Phase.ON_BATTERY
+    assert at(one, 31).phase is Phase.RETURNING
+    back = says(at(one, 25), "nas", "counting", 25)
+    assert at(back, 60).phase is Phase.ON_BATTERY
+
+
 def test_for_whom_it_waited_is_kept():
     one = at(stage(NAS, WEB), 10)
     one = says(one, "nas", "waiting", 10)
