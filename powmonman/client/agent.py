@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman import __version__
 from powmonman.client import connector, halting, shutdown
 from powmonman.client.budget import Budget
+from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
@@ -34,6 +35,7 @@ from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
 from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
+from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
@@ -60,6 +62,7 @@ class Agent:
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
+        self._diary = Diary(self._runtime, Path(config.state_dir))
         # First what may fail, then what would have to be closed.
         self._connector = self._new_connector(client_context(Path(config.tls.identity)))
         self._link: Link | None = None
@@ -115,6 +118,7 @@ class Agent:
         self._connector.stop()
         self._leave()
         self._budget.close()
+        self._diary.close()
         if self._drill is not None:
             self._drill.close()
         self._view()
@@ -123,13 +127,16 @@ class Agent:
     def _leave(self) -> None:
         """Hang up; the server is told if this host does not come back."""
         link, self._link = self._link, None
-        if link is None:
-            return
-        if self._proved and halting.is_going_down(committed=self._committed):
+        told = link is not None and self._proved
+        going = (told or self._plan.outage) and halting.is_going_down(committed=self._committed)
+        if going:
             log.warning("this host is going down", extra={"outage": self._plan.outage})
+        if link is not None and told and going:
             link.leave(replace(status_of(self._plan), phase="halting"), LEAVE_TIMEOUT)
-        else:
+        elif link is not None:
             link.close()
+        if going:
+            self._diary.note(self._plan.outage, Kind.HALTING, spent=self._plan.spent)
 
     @property
     def _committed(self) -> bool:
@@ -201,11 +208,13 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
+            self._diary.began(message.upses)
             before, moment = self._plan, now()
             self._take(policy.heard(before, message, self._rules, moment))
             self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+            self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
 
@@ -222,6 +231,7 @@ class Agent:
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
         self._proved = True
+        self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
         left = self._plan.left(self._rules)
@@ -280,6 +290,7 @@ class Agent:
             self._selector.unregister(link)
         link.close()
         self._plan = policy.disconnected(self._plan)
+        self._diary.contact(self._plan, lost=str(error))
         level = logging.WARNING if self._proved or error.refused else logging.DEBUG
         log.log(level, "connection to %s lost: %s", link.host, error)
         notify.notify(STATUS="looking for the server")
@@ -287,7 +298,8 @@ class Agent:
 
     def _take(self, step: policy.Step) -> None:
         """Carry out what was decided, in the order in which it was."""
-        outage, (self._plan, commands) = self._plan.outage, step
+        before, (self._plan, commands) = self._plan, step
+        outage = before.outage
         # The line about its end belongs to the outage too.
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
@@ -304,6 +316,8 @@ class Agent:
                     self._greeted = True
                 case Run(reason):
                     self._shut_down(reason)
+        # After the request: nothing that is only for the record may come before it.
+        self._diary.follow(before, self._plan, self._rules)
 
     def _hello(self, nonce: int) -> Hello:
         config = self._config

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SENSOR_UNKNOWN = "sensor_unknown"
     SENSOR_RECOVERED = "sensor_recovered"
     ADVICE = "advice"
+    ORDER = "order"
     CERTIFICATE = "certificate"
     DRILL = "drill"
     TEST = "test"
@@ -82,11 +83,17 @@ class HostSeen:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything at one moment; `certificate_left` is that of the server's own certificate."""
+    """Everything at one moment.
+
+    Attributes:
+        certificate_left: Of the server's own certificate, as in `HostSeen`.
+        order: What is wrong with the order in which hosts go down, in words.
+    """
 
     upses: dict[str, UpsSeen]
     hosts: tuple[HostSeen, ...] = ()
     certificate_left: float | None = None
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ an unknown type is an error, answered and then hung up on.
 | server | `report` | the answer to `query` and to what root says                      |
 | server | `error`  | before it hangs up                                               |
 
-All times are durations in seconds: neither side learns the other's clock.
+All times are durations in seconds. A diary alone says the time of day too, to be read by people.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if length %}; it was unknown for {{ length | duration }}{% endif %}.",
     ),
     Kind.ADVICE: Template("Look at {{ ups }}", "{{ ups }}: {{ reason }}"),
+    Kind.ORDER: Template("Look at the order of shutdowns", "{{ reason }}"),
     Kind.CERTIFICATE: Template(
         "Certificate of {{ host or 'the server' }} "
         "{% if left > 0 %}ends in {{ left | duration }}{% else %}has ended{% endif %}",
@@ -96,6 +97,7 @@ TYPES: dict[Kind, str] = {
     Kind.HOST_LOST: "warning",
     Kind.SENSOR_UNKNOWN: "warning",
     Kind.ADVICE: "warning",
+    Kind.ORDER: "warning",
     Kind.CERTIFICATE: "warning",
     Kind.ON_MAINS: "success",
     Kind.HOST_BACK: "success",
@@ -114,6 +116,7 @@ WEIGHT = [
     Kind.HOST_BACK,
     Kind.SENSOR_RECOVERED,
     Kind.ADVICE,
+    Kind.ORDER,
     Kind.CERTIFICATE,
     Kind.DRILL,
     Kind.TEST,

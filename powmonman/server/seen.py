@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from powmonman.core.events import HostSeen, Seen, UpsSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from powmonman.core.drill_stage import Part, Stage
     from powmonman.core.messages import Policy, UpsNews
@@ -22,15 +22,19 @@ def seen(
     policy: Policy,
     certificate_ends: float | None,
     now: float,
+    *,
+    order: Sequence[str] = (),
 ) -> Seen:
     """Return the fleet as it is `now` (CLOCK_BOOTTIME).
 
-    `certificate_ends` is that of the server's own certificate, in seconds of the wall clock.
+    `certificate_ends` is that of the server's own certificate, in seconds of the wall clock;
+    `order` what is wrong with the order.
     """
     return Seen(
         upses={name: _ups(supply, now) for name, supply in supplies.items()},
         hosts=tuple(_host(host, policy, now) for host in roster.hosts.values()),
         certificate_left=_left(certificate_ends),
+        order=tuple(order),
     )
 
 
@@ -91,7 +95,8 @@ def _host(host: Host, policy: Policy, now: float) -> HostSeen:
     return HostSeen(
         name=host.name,
         connected=host.connected,
-        phase=status.phase,
+        # It is halting because it has committed, or somebody switches it off by hand.
+        phase="committed" if host.committed_at is not None else status.phase,
         left=host.time_left(now),
         after=policy.after if own is None else own,
         outage=status.outage,
