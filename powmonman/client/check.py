@@ -7,25 +7,26 @@ nothing but root's configuration, and writes its result where only root can.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.client import wakeable
+from powmonman.client import presets
 from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig
+from powmonman.net import ethtool
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from powmonman.config.schema import Command, Shutdown
+    from powmonman.config.schema import Shutdown
 
 REQUEST = "shutdown-check"
 RESULT = Path("/run/powmonman-check/result.json")
@@ -77,32 +78,31 @@ def write(result: dict[str, Any], place: Path) -> None:
 
 
 def _result(began: float, found: Sequence[str]) -> dict[str, Any]:
-    nics = wakeable.nics()
+    cards = ethtool.cards()
     return {
         "boot_id": boot_id(),
         "began": began,
         "faults": [fault[:LONGEST_FAULT] for fault in found[:MOST_FAULTS]],
-        "wake_armed": wakeable.armed(nics),
-        "nics": [vars(nic) for nic in nics],
+        "wake_armed": _armed(cards),
+        "cards": [asdict(card) for card in cards],
     }
 
 
 def faults(shutdown: Shutdown) -> Iterator[str]:
     """Yield what would keep this host from shutting down as it is meant to."""
-    ready_made, faults_of_presets = _of_presets(shutdown.presets)
-    for command in (*ready_made, *shutdown.commands, shutdown.final):
+    for command in (*presets.expand(shutdown.presets), *shutdown.commands, shutdown.final):
         yield from _fault(command.command)
-    yield from faults_of_presets
+    for name in shutdown.presets:
+        yield from presets.preflight(name)
     if shutdown.via == "unit":
         yield from _units()
 
 
-def _of_presets(names: Sequence[str]) -> tuple[Sequence[Command], Sequence[str]]:
-    """Return the commands of presets, and what their preflights find wrong."""
-    if not names:
-        return (), ()
-    presets = importlib.import_module("powmonman.client.presets")
-    return presets.expand(names), [fault for name in names for fault in presets.preflight(name)]
+def _armed(cards: Sequence[ethtool.Card]) -> bool | None:
+    """Return whether one of them wakes this host; None if nobody can tell."""
+    if any(card.wake == "on" for card in cards):
+        return True
+    return None if not cards or any(card.wake == "unknown" for card in cards) else False
 
 
 def _fault(command: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from powmonman.core.drill_stage import ASSUMED_SHUTDOWN, Part, Phase, Stage
+from powmonman.core.timeline import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,25 @@ def result(stage: Stage) -> str:
         return f"{len(bad)} of {count} UNPROTECTED: {', '.join(bad)}"
     last = max((row["committed"] or 0.0 for row in rows), default=0.0)
     return f"{count} protected: the last one would go {last:.0f} s after the loss"
+
+
+def facts(stage: Stage) -> Iterator[tuple[Kind, str, str, float]]:
+    """Yield what has happened in it so far: what, to whom, in words, and when since the loss."""
+    yield Kind.MAINS_LOST, "", "", 0.0
+    for name, part in stage.parts.items():
+        if part.told_after is not None:
+            yield Kind.TOLD, name, f"{part.told_after:.1f} ms", part.marks["told"]
+        if "waiting" in part.marks:
+            yield Kind.WAITING, name, f"for {', '.join(part.waited)}", part.marks["waiting"]
+        if part.committed is not None:
+            yield Kind.REHEARSED, name, "", part.committed
+        if part.status is not None and "checked" in part.marks:
+            found = "; ".join(part.status.faults) or "every command is in order"
+            yield Kind.CHECKED, name, found, part.marks["checked"]
+    if stage.returned is not None:
+        yield Kind.MAINS_BACK, "", "", stage.returned
+    if stage.over:
+        yield Kind.NOTE, "", result(stage), stage.at - stage.began
 
 
 def _row(stage: Stage, part: Part) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Server:
             self._busy,
             self._publish_news,
         )
-        self._drilling = Drilling(drilled, self._notifier)
+        self._drilling = Drilling(drilled, self._notifier, self._scribe)
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}

@@ -108,7 +108,7 @@ class Drills:
         }
         if not any(part.connected for part in parts.values()):
             return "no host is connected"
-        bound = _bound(plans, self._fleet.roster.hosts)
+        bound = _bound(plans, self._fleet.roster)
         if bound / scale > LONGEST:
             least = min(largest, -(-bound // LONGEST))
             return (
@@ -180,11 +180,9 @@ class Drills:
     def understood(self, name: str) -> None:
         """A client has acknowledged the newest state."""
         stage = self.stage
-        if stage is None or self._pushed is None or name not in stage.parts:
-            return
-        if stage.parts[name].told_after is None:
-            took = 1000 * (boottime() - self._pushed)
-            self._stage = drill_stage.changed(stage, name, told_after=took)
+        if stage is not None and self._pushed is not None:
+            now = boottime()
+            self._stage = drill_stage.understood(stage, name, now - self._pushed, now)
 
     def report(self) -> dict[str, Any] | None:
         """Return the drill in progress, or the last one."""
@@ -269,19 +267,24 @@ class Drills:
         return ""
 
     def _part(self, host: Host, supplies: Mapping[str, Supply]) -> Part:
-        hello = host.hello
+        hello, roster = host.hello, self._fleet.roster
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        macs = wake.macs if wake and wake.macs else (hello.macs if hello else ())
+        macs = wake.macs if wake and wake.macs else host.macs
+        # Who is off is asked in an outage, and is down after `gone_after`; not who has no address.
+        gone = 0.0 if host.address and not host.connected else None
+        if host.down(roster.bounds):
+            gone = -roster.bounds.gone_after
         return Part(
             name=host.name,
             connected=host.connected,
             known=host.since is not None,
             dry_run=bool(hello and hello.dry_run),
-            takes=hello.shutdown_takes if hello else None,
-            wait_for=hello.wait_for if hello else (),
+            takes=host.takes,
+            wait_for=roster.waits_for(host.name),
             battery=_battery(hello, supplies) if hello else None,
             macs=bool(macs),
             wakes=wake.method if wake else "wake_on_lan",
+            gone=gone,
         )
 
     def _forecasts(self, supplies: Mapping[str, Supply], now: float) -> dict[str, Forecast]:
@@ -320,13 +323,13 @@ def _phase(part: Part) -> str:
     return part.status.phase if part.status else ""
 
 
-def _bound(plans: Mapping[str, Forecast], hosts: Mapping[str, Host]) -> float:
+def _bound(plans: Mapping[str, Forecast], roster: Roster) -> float:
     """Return how long the slowest host can take; a wait has its timeout, however long the chain."""
     ends = [0.0]
     for name, plan in plans.items():
-        hello = hosts[name].hello
-        if plan.shutdown is not None and hello is not None:
-            ends.append(plan.shutdown + (hello.wait_timeout if hello.wait_for else 0.0))
+        if plan.shutdown is not None:
+            waits = roster.wait_timeout(name) if roster.waits_for(name) else 0.0
+            ends.append(plan.shutdown + waits)
     return max(ends) + MARGIN
 
 

@@ -15,7 +15,6 @@ from powmonman.server import magic
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
-from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
     from powmonman.core.drill_stage import Stage
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from powmonman.notify import Notifier
     from powmonman.server.drill import Fleet
     from powmonman.server.roster import Host
+    from powmonman.server.scribe import Scribe
 
 log = logging.getLogger("powmonman.server")
 
@@ -33,8 +33,8 @@ WAKE_PORT = 9
 class Drilling:
     """Drills, and live ones, of one server."""
 
-    def __init__(self, fleet: Fleet, notifier: Notifier) -> None:
-        self._fleet, self._notifier = fleet, notifier
+    def __init__(self, fleet: Fleet, notifier: Notifier, scribe: Scribe) -> None:
+        self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
         self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
         ways = Ways(
             hindrance=self.drills.hindrance,
@@ -81,6 +81,8 @@ class Drilling:
             driving.cancel()
 
     def _look(self, stage: Stage) -> None:
+        ups, facts = ", ".join(stage.real), drill_report.facts(stage)
+        self._scribe.drill(stage.id, ups, stage.began, facts, over=stage.over)
         if self._notifier.enabled:
             seen = seen_in(stage, self._fleet.roster, self._fleet.policy())
             self._notifier.observe_drill(seen)
@@ -97,7 +99,7 @@ class Drilling:
 
     def _macs(self, host: Host) -> tuple[str, ...]:
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        return (wake.macs if wake else ()) or (host.hello.macs if host.hello else ())
+        return (wake.macs if wake else ()) or host.macs
 
     async def _test_waking(self, host: Host) -> str:
         config = self._fleet.config()
@@ -113,8 +115,6 @@ class Drilling:
         """Record `name` as a host to be woken."""
 
     def _is_down(self, name: str) -> bool:
-        """Whether a host that has committed has hung up, `settle` seconds ago."""
+        """Whether a host that has committed is down."""
         host = self._fleet.roster.hosts.get(name)
-        if host is None or host.connected or host.since is None:
-            return False
-        return boottime() - host.since >= self._fleet.config().order.settle
+        return host is not None and bool(host.down(self._fleet.roster.bounds))

@@ -46,7 +46,7 @@ def says(one, name, phase, seconds, **values):
 
 
 NAS, WEB = Part("nas", connected=True, wait_for=("web", "off")), Part("web", connected=True)
-OFF = Part("off")
+OFF = Part("off", gone=-60.0)
 
 
 def test_the_mains_are_lost_when_they_would_be():
@@ -112,7 +112,7 @@ def test_who_is_down_has_committed_and_had_its_time():
     one = says(one, "web", "committed", 10)
     assert drill_stage.waits(one, "nas", NOW + 74) == ("web",)
     assert drill_stage.waits(one, "nas", NOW + 75) == ()
-    quick = stage(NAS, replace(WEB, takes=7.0))
+    quick = stage(NAS, replace(WEB, takes=7.0), OFF)
     quick = says(quick, "web", "committed", 10)
     assert drill_stage.waits(quick, "nas", NOW + 21) == ("web",)
     assert drill_stage.waits(quick, "nas", NOW + 22) == ()
@@ -120,8 +120,15 @@ def test_who_is_down_has_committed_and_had_its_time():
 
 def test_who_is_gone_without_a_commit_is_down_after_a_while():
     one = drill_stage.changed(at(stage(NAS, WEB), 10), "web", gone=10.0)
-    assert drill_stage.waits(one, "nas", NOW + 69) == ("web",)
-    assert drill_stage.waits(one, "nas", NOW + 70) == ("off",)[:0]
+    assert drill_stage.waits(one, "nas", NOW + 69) == ("web", "off")
+    assert drill_stage.waits(one, "nas", NOW + 70) == ("off",)
+
+
+def test_who_is_off_is_down_once_it_was_asked_for_a_while_and_never_without_an_address():
+    off, never = Part("web", gone=0.0), Part("off")
+    one = stage(NAS, off, never)
+    assert drill_stage.waits(one, "nas", NOW + 59) == ("web", "off")
+    assert drill_stage.waits(one, "nas", NOW + 600) == ("off",)
 
 
 def test_who_is_gone_has_a_moment_to_come_back():
@@ -133,7 +140,7 @@ def test_who_is_gone_has_a_moment_to_come_back():
 
 
 def test_for_whom_it_waited_is_kept():
-    one = at(stage(NAS, WEB), 10)
+    one = at(stage(NAS, WEB, OFF), 10)
     one = says(one, "nas", "waiting", 10)
     assert one.parts["nas"].waited == ("web",)
     assert one.parts["nas"].expected
@@ -208,6 +215,25 @@ def test_who_is_protected_may_still_be_hard_to_wake():
     assert verdict(replace(GOOD, macs=False))["wake"]["doubts"] == ["no MAC address is known"]
     assert verdict(replace(GOOD, wakes="none"))["wake"]["doubts"] == ["nobody wakes it"]
     assert verdict(replace(GOOD, wakes="command"))["wake"]["doubts"] == []
+
+
+def test_what_happened_is_told_in_order_with_its_times():
+    one = at(stage(NAS, WEB, OFF), 10)
+    one = drill_stage.understood(one, "web", 0.0024, NOW + 10)
+    one = drill_stage.understood(one, "web", 9.0, NOW + 11)
+    one = says(one, "web", "committed", 20)
+    one = says(one, "web", "committed", 25, checked=True, faults=("no x",))
+    one = says(one, "nas", "waiting", 30)
+    one = says(one, "nas", "waiting", 31)
+    one = drill_stage.abort(one, "stopped")
+    assert list(drill_report.facts(one)) == [
+        ("mains_lost", "", "", 0.0),
+        ("waiting", "nas", "for web", 30.0),
+        ("told", "web", "2.4 ms", 10.0),
+        ("rehearsed", "web", "", 20.0),
+        ("checked", "web", "no x", 25.0),
+        ("note", "", "aborted: stopped", one.at - NOW),
+    ]
 
 
 def test_the_result_in_one_line():
