@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.client import presets
 from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig
@@ -26,7 +25,7 @@ from powmonman.service.files import write_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from powmonman.config.schema import Shutdown
+    from powmonman.config.schema import Command, Shutdown
 
 REQUEST = "shutdown-check"
 RESULT = Path("/run/powmonman-check/result.json")
@@ -83,29 +82,32 @@ def _result(began: float, found: Sequence[str]) -> dict[str, Any]:
         "boot_id": boot_id(),
         "began": began,
         "faults": [fault[:LONGEST_FAULT] for fault in found[:MOST_FAULTS]],
-        "wake_armed": _armed(cards),
+        "wake_armed": ethtool.armed(cards),
         "cards": [asdict(card) for card in cards],
     }
 
 
 def faults(shutdown: Shutdown) -> Iterator[str]:
     """Yield what would keep this host from shutting down as it is meant to."""
-    for command in (*presets.expand(shutdown.presets), *shutdown.commands, shutdown.final):
-        yield from _fault(command.command)
-    for name in shutdown.presets:
-        yield from presets.preflight(name)
+    ready_made, faults_of_presets = _of_presets(shutdown.presets)
+    for command in (*ready_made, *shutdown.commands, shutdown.final):
+        yield from missing(command.command)
+    yield from faults_of_presets
     if shutdown.via == "unit":
-        yield from _units()
+        yield from units()
 
 
-def _armed(cards: Sequence[ethtool.Card]) -> bool | None:
-    """Return whether one of them wakes this host; None if nobody can tell."""
-    if any(card.wake == "on" for card in cards):
-        return True
-    return None if not cards or any(card.wake == "unknown" for card in cards) else False
+def _of_presets(names: Sequence[str]) -> tuple[Sequence[Command], Sequence[str]]:
+    """Return the commands of presets, and what their preflights find wrong."""
+    if not names:
+        return (), ()
+    from powmonman.client import presets
+
+    return presets.expand(names), [fault for name in names for fault in presets.preflight(name)]
 
 
-def _fault(command: Sequence[str]) -> Iterator[str]:
+def missing(command: Sequence[str]) -> Iterator[str]:
+    """Yield what of one command is not there, or may not be run."""
     search = os.environ.get("PATH", PATH)
     if not command:
         yield "a shutdown command is empty"
@@ -119,10 +121,14 @@ def _fault(command: Sequence[str]) -> Iterator[str]:
             yield f"script of a shutdown command not found or not readable: {script}"
 
 
-def _units() -> Iterator[str]:
+def units() -> Iterator[str]:
     """Yield what of the way to root is missing."""
-    if _systemctl("is-active", "--quiet", f"{UNIT}.path")[0] != 0:
-        yield f"{UNIT}.path is not active: nothing would shut this host down"
+    for path, loss in (
+        (f"{UNIT}.path", "nothing would shut this host down"),
+        (f"{UNIT}-check.path", "no drill could check the commands"),
+    ):
+        if _systemctl("is-active", "--quiet", path)[0] != 0:
+            yield f"{path} is not active: {loss}"
     loaded = _systemctl("show", "--property=LoadState", "--value", f"{UNIT}.service")[1]
     if loaded.strip() != "loaded":
         yield f"{UNIT}.service is {loaded.strip() or 'not known'}: nothing would run the commands"

@@ -63,7 +63,8 @@ class Host:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
         left: Seconds until its shutdown as it said at `left_at`.
-        committed_at: When it said that it commits; None: it has not in this boot.
+        committed_at: When it committed; None: it has not in this boot, or its rehearsal is over.
+        said_so_at: When it said last that it commits; that of a rehearsal may be over at once.
         outage: The outage for which it did.
         presence: What tells whether it is down.
         known_down: How it was found to be down, by an earlier process too, as long as this host
@@ -83,6 +84,7 @@ class Host:
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
     committed_at: float | None = None
+    said_so_at: float | None = None
     outage: str = ""
     presence: Presence = field(default_factory=Presence)
     known_down: str = ""
@@ -183,6 +185,7 @@ class Roster:
         host.presence = host.presence.said(status.phase, now)
         if status.phase == "committed":
             host.committed_at = now if host.committed_at is None else host.committed_at
+            host.said_so_at = now
             host.outage = status.outage
         elif status.phase != "halting":
             host.committed_at, host.outage = None, ""
@@ -280,6 +283,7 @@ class Roster:
                 host.presence = host.presence.said(record.phase, host.since or now)
                 committed = record.committed_at if same_boot else now
                 host.committed_at = None if record.committed_at is None else committed
+                host.said_so_at = host.committed_at
                 host.outage = record.outage
             host.known_down = record.down if same_boot else ""
         self.hosts = dict(sorted(self.hosts.items()))
@@ -297,7 +301,7 @@ class Roster:
             "for": None if host.since is None else round(now - host.since, 1),
             "address": host.address,
             "phase": status.phase if host.since is not None else "never seen",
-            "committed": None if host.committed_at is None else round(now - host.committed_at, 1),
+            "committed": None if host.said_so_at is None else round(now - host.said_so_at, 1),
             "down": host.down(self.bounds),
             "power": status.power if host.connected else PowerState.UNKNOWN,
             "left": None if left is None else round(left, 1),

@@ -11,7 +11,6 @@ import pytest
 from powmonman import cli
 from powmonman.client import check, presets
 from powmonman.config.schema import Command, Shutdown
-from powmonman.net import ethtool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +58,12 @@ def test_the_script_that_a_shell_is_given_must_be_there(tmp_path: Path) -> None:
 
 
 def test_presets_bring_their_commands_and_their_preflights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presets, "expand", lambda names: [Command(("no-virsh",)) for _ in names])
+    monkeypatch.setattr(presets, "expand", lambda _: (Command(("no-virsh",)),))
     monkeypatch.setattr(presets, "preflight", lambda name: [f"preset {name}: no guest"])
-    found = check.check_commands(shutdown(presets=("libvirt_guests",)))["faults"]
+    found = check.check_commands(shutdown(presets=("libvirt",)))["faults"]
     assert found == [
         "shutdown command not found or not executable: no-virsh",
-        "preset libvirt_guests: no guest",
+        "preset libvirt: no guest",
     ]
 
 
@@ -72,6 +71,7 @@ def test_the_real_way_to_root_must_be_open(tools: Path) -> None:
     program(tools, "systemctl", '[ "$1" = show ] && echo masked; exit 3')
     assert check.check_commands(shutdown(via="unit"))["faults"] == [
         "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown-check.path is not active: no drill could check the commands",
         "powmonman-shutdown.service is masked: nothing would run the commands",
     ]
     program(tools, "systemctl", '[ "$1" = show ] && echo loaded; exit 0')
@@ -110,23 +110,3 @@ def test_the_command_leaves_its_result_where_everybody_may_read_it(
         json.loads(capsys.readouterr().out) == json.loads(place.read_text()) == {"faults": ["no"]}
     )
     assert place.stat().st_mode & 0o777 == 0o644
-
-
-def card(wake: str) -> ethtool.Card:
-    return ethtool.Card("eth0", ("02:00:00:00:00:07",), wireless=False, wake=wake)
-
-
-@pytest.mark.parametrize(
-    ("states", "armed"),
-    [
-        ((), None),
-        (("on", "unknown"), True),
-        (("off", "unable"), False),
-        (("off", "unknown"), None),
-    ],
-)
-def test_one_card_that_is_armed_is_enough(
-    monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], armed: bool | None
-) -> None:
-    monkeypatch.setattr(check.ethtool, "cards", lambda: [card(state) for state in states])
-    assert check.check_commands(shutdown())["wake_armed"] is armed
