@@ -23,7 +23,7 @@ from powmonman.core.power import PowerState
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from powmonman.config.schema import ServerConfig
     from powmonman.core.messages import Drill, DrillStatus, Hello, Policy, UpsNews
@@ -65,7 +65,6 @@ class Drills:
         fleet: The server.
         wake: Sends a host what would wake it, for a test; returns what is wrong with it.
         ended: Takes a drill that has ended.
-        record: Hears of what has changed: of the drill as a whole, and of these hosts.
     """
 
     def __init__(
@@ -73,12 +72,10 @@ class Drills:
         fleet: Fleet,
         wake: Callable[[Host], Awaitable[str]],
         ended: Callable[[Stage], None],
-        record: Callable[[Stage, Iterable[str]], None] = lambda *_: None,
     ) -> None:
         self._fleet = fleet
         self._wake = wake
         self._ended = ended
-        self._record = record
         self._stage: Stage | None = None
         self._begun = asyncio.Event()
         self._pushed: float | None = None
@@ -111,7 +108,7 @@ class Drills:
         }
         if not any(part.connected for part in parts.values()):
             return "no host is connected"
-        bound = _bound(plans, self._fleet.roster.hosts)
+        bound = _bound(plans, self._fleet.roster)
         if bound / scale > LONGEST:
             least = min(largest, -(-bound // LONGEST))
             return (
@@ -137,7 +134,6 @@ class Drills:
             scale,
             bound / scale,
         )
-        self._record(self._stage, ())
         self._fleet.publish()
         self._begun.set()
         return ""
@@ -180,17 +176,13 @@ class Drills:
         if part is not None and (before is None or _phase(before) != _phase(part)):
             log.info("drill: %s is %s", name, status.phase, extra={"host": name})
         self._stage = after
-        self._record(after, (name,))
 
     def understood(self, name: str) -> None:
         """A client has acknowledged the newest state."""
         stage = self.stage
-        if stage is None or self._pushed is None or name not in stage.parts:
-            return
-        if stage.parts[name].told_after is None:
-            took = 1000 * (boottime() - self._pushed)
-            self._stage = drill_stage.changed(stage, name, told_after=took)
-            self._record(self._stage, (name,))
+        if stage is not None and self._pushed is not None:
+            now = boottime()
+            self._stage = drill_stage.understood(stage, name, now - self._pushed, now)
 
     def report(self) -> dict[str, Any] | None:
         """Return the drill in progress, or the last one."""
@@ -218,7 +210,6 @@ class Drills:
             here = name in hosts and hosts[name].connected
             if part.connected and not here and part.gone is None:
                 stage = drill_stage.changed(stage, name, gone=stage.since_loss(now))
-                self._record(stage, (name,))
         stage = drill_stage.advance(stage, now)
         if stage.phase is Phase.WAKING and now - self._woke >= WAKE_EVERY:
             self._woke = now
@@ -228,8 +219,6 @@ class Drills:
     def _take(self, stage: Stage, *, publish: bool = True) -> None:
         """Go on with `stage`, and push what is news in it."""
         before, self._stage = self._stage, stage
-        if before is None or before.phase is not stage.phase:
-            self._record(stage, ())
         if stage.over:
             if before is not None and not before.over:
                 log.warning("drill %s is over · %s", stage.id[:4], drill_report.result(stage))
@@ -278,19 +267,24 @@ class Drills:
         return ""
 
     def _part(self, host: Host, supplies: Mapping[str, Supply]) -> Part:
-        hello = host.hello
+        hello, roster = host.hello, self._fleet.roster
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        macs = wake.macs if wake and wake.macs else (hello.macs if hello else ())
+        macs = wake.macs if wake and wake.macs else host.macs
+        # Who is off is asked in an outage, and is down after `gone_after`; not who has no address.
+        gone = 0.0 if host.address and not host.connected else None
+        if host.down(roster.bounds):
+            gone = -roster.bounds.gone_after
         return Part(
             name=host.name,
             connected=host.connected,
             known=host.since is not None,
             dry_run=bool(hello and hello.dry_run),
-            takes=hello.shutdown_takes if hello else None,
-            wait_for=hello.wait_for if hello else (),
+            takes=host.takes,
+            wait_for=roster.waits_for(host.name),
             battery=_battery(hello, supplies) if hello else None,
             macs=bool(macs),
             wakes=wake.method if wake else "wake_on_lan",
+            gone=gone,
         )
 
     def _forecasts(self, supplies: Mapping[str, Supply], now: float) -> dict[str, Forecast]:
@@ -329,13 +323,13 @@ def _phase(part: Part) -> str:
     return part.status.phase if part.status else ""
 
 
-def _bound(plans: Mapping[str, Forecast], hosts: Mapping[str, Host]) -> float:
+def _bound(plans: Mapping[str, Forecast], roster: Roster) -> float:
     """Return how long the slowest host can take; a wait has its timeout, however long the chain."""
     ends = [0.0]
     for name, plan in plans.items():
-        hello = hosts[name].hello
-        if plan.shutdown is not None and hello is not None:
-            ends.append(plan.shutdown + (hello.wait_timeout if hello.wait_for else 0.0))
+        if plan.shutdown is not None:
+            waits = roster.wait_timeout(name) if roster.waits_for(name) else 0.0
+            ends.append(plan.shutdown + waits)
     return max(ends) + MARGIN
 
 

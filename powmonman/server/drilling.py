@@ -19,8 +19,6 @@ from powmonman.server.seen import seen_in
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from powmonman.core.drill_stage import Stage
     from powmonman.core.messages import StopDrill
     from powmonman.notify import Notifier
@@ -39,9 +37,7 @@ class Drilling:
 
     def __init__(self, fleet: Fleet, notifier: Notifier, scribe: Scribe) -> None:
         self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
-        self.drills = Drills(
-            replace(fleet, busy=self._busy), self._test_waking, self._ended, self._record
-        )
+        self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
         ways = Ways(
             hindrance=self.drills.hindrance,
             trouble=self.drills.trouble,
@@ -87,14 +83,11 @@ class Drilling:
             driving.cancel()
 
     def _look(self, stage: Stage) -> None:
+        found = facts(stage, boottime())
+        self._scribe.drill(stage.id, ", ".join(stage.real), stage.began, found, over=stage.over)
         if self._notifier.enabled:
             seen = seen_in(stage, self._fleet.roster, self._fleet.policy())
             self._notifier.observe_drill(seen)
-
-    def _record(self, stage: Stage, names: Iterable[str]) -> None:
-        found = facts(stage, names, boottime())
-        upses = ", ".join(stage.supplies)
-        self._scribe.drill(stage.id, upses, stage.began, found, over=stage.over)
 
     def _busy(self) -> str:
         if self.live.running:
@@ -108,7 +101,7 @@ class Drilling:
 
     def _macs(self, host: Host) -> tuple[str, ...]:
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        return (wake.macs if wake else ()) or (host.hello.macs if host.hello else ())
+        return (wake.macs if wake else ()) or host.macs
 
     async def _test_waking(self, host: Host) -> str:
         config = self._fleet.config()
@@ -124,8 +117,6 @@ class Drilling:
         """Record `name` as a host to be woken."""
 
     def _is_down(self, name: str) -> bool:
-        """Whether a host that has committed has hung up, `settle` seconds ago."""
+        """Whether a host that has committed is down."""
         host = self._fleet.roster.hosts.get(name)
-        if host is None or host.connected or host.since is None:
-            return False
-        return boottime() - host.since >= self._fleet.config().order.settle
+        return host is not None and bool(host.down(self._fleet.roster.bounds))
