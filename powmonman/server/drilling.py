@@ -15,6 +15,7 @@ from powmonman.server import magic
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
+from powmonman.service.apart import apart
 
 if TYPE_CHECKING:
     from powmonman.core.drill_stage import Stage
@@ -80,6 +81,11 @@ class Drilling:
         finally:
             driving.cancel()
 
+    def broken(self) -> None:
+        """End the drill: nobody would be told how it goes."""
+        self.drills.stop("an error that nobody thought of: see the server's log")
+
+    @apart(None)
     def _look(self, stage: Stage) -> None:
         ups, facts = ", ".join(stage.real), drill_report.facts(stage)
         self._scribe.drill(stage.id, ups, stage.began, facts, over=stage.over)
@@ -92,6 +98,7 @@ class Drilling:
             return "a host is being shut down and woken"
         return self._fleet.busy()
 
+    @apart(None)
     def _ended(self, stage: Stage) -> None:
         self._look(stage)
         text = drill_report.result(stage)
