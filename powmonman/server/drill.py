@@ -20,6 +20,7 @@ from powmonman.core.forecast import Battery, Forecast, forecast
 from powmonman.core.plan import Rules
 from powmonman.core.policy import LONGEST_LEASE
 from powmonman.core.power import PowerState
+from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Drills:
         """The drill in progress, or the last one."""
         return self._stage
 
+    @apart("an error that nobody thought of: see the server's log")
     def start(self, scale: float) -> str:
         """Begin a drill; return why not, or nothing."""
         config, now = self._fleet.config(), boottime()
@@ -146,11 +148,17 @@ class Drills:
             return reason
         return self._fleet.busy()
 
+    def broken(self) -> None:
+        """Forget the drill, after an error: what counts goes on."""
+        self._stage = None
+
+    @apart(None)
     def stop(self, reason: str) -> None:
         """End the drill that runs, if one does."""
         if (stage := self.stage) is not None:
             self._take(drill_stage.abort(stage, reason))
 
+    @apart(None)
     def told(self) -> Drill | None:
         """Return what clients are told now: beside news of real trouble, nothing."""
         stage = self.stage
@@ -161,11 +169,13 @@ class Drills:
             return None
         return drill_stage.told(stage)
 
+    @apart(())
     def waits(self, name: str) -> tuple[str, ...]:
         """Return for whom a host waits in the drill."""
         stage = self.stage
         return () if stage is None else drill_stage.waits(stage, name, boottime())
 
+    @apart(None)
     def said(self, name: str, status: DrillStatus) -> None:
         """A client says what it would do."""
         stage = self.stage
@@ -177,6 +187,7 @@ class Drills:
             log.info("drill: %s is %s", name, status.phase, extra={"host": name})
         self._stage = after
 
+    @apart(None)
     def understood(self, name: str) -> None:
         """A client has acknowledged the newest state."""
         stage = self.stage
@@ -184,6 +195,7 @@ class Drills:
             now = boottime()
             self._stage = drill_stage.understood(stage, name, now - self._pushed, now)
 
+    @apart(None)
     def report(self) -> dict[str, Any] | None:
         """Return the drill in progress, or the last one."""
         return None if self._stage is None else drill_report.report(self._stage, boottime())
@@ -197,6 +209,7 @@ class Drills:
                 self._look()
                 await asyncio.sleep(TICK)
 
+    @apart(None)
     def _look(self) -> None:
         stage = self.stage
         if stage is None:

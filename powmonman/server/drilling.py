@@ -16,6 +16,7 @@ from powmonman.server import magic
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
+from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Drilling:
         finally:
             driving.cancel()
 
+    def broken(self) -> None:
+        """End the drill: nobody would be told how it goes."""
+        self.drills.stop("an error that nobody thought of: see the server's log")
+
+    @apart(None)
     def _look(self, stage: Stage) -> None:
         found = facts(stage, boottime())
         self._scribe.drill(stage.id, ", ".join(stage.real), stage.began, found, over=stage.over)
@@ -94,6 +100,7 @@ class Drilling:
             return "a host is being shut down and woken"
         return self._fleet.busy()
 
+    @apart(None)
     def _ended(self, stage: Stage) -> None:
         self._look(stage)
         text = drill_report.result(stage)
