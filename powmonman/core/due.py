@@ -124,7 +124,7 @@ class Present:
     Attributes:
         since: Since when `connected` is what it is; None: never seen.
         awake: In this very connection it has said that it is neither committed nor going down.
-        committed: In this very connection it has said that it commits, and means it.
+        committed: In its latest connection it has said that it commits, and means it.
         told: It has acknowledged the current state.
     """
 

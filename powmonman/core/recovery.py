@@ -246,22 +246,24 @@ def _joined(record: Recovery, scene: Scene) -> None:
 
 def _watched(due: Due, host: Present | None, scene: Scene, observed: float) -> Due | None:
     """Return what is due of a host after a look at it; None: nothing any more."""
-    if due.fate is Fate.ORDERED:
-        return _obeying(due, host, observed)
     if due.fate not in {Fate.DUE, Fate.GIVEN_UP}:
-        return due
+        return _obeying(due, host, observed) if due.fate is Fate.ORDERED else due
     on_mains = _on_mains(due.known, scene)
     due = replace(due, good=due.good + observed if on_mains else 0.0)
-    if host is None or not host.connected:
+    if host is None:
         return replace(due, away=True)
     same = host.known.boot == due.known.boot
     if same and host.committed:
         due = replace(due, committed=True)
-    if not (on_mains and host.told and host.awake):
-        return due
-    if not same or (not host.known.boot and due.committed and due.away):
-        return replace(due, fate=Fate.BACK, known=host.known, committed=False)
-    return due if due.committed else replace(due, fate=Fate.STAYED)
+    if not host.connected:
+        return replace(due, away=True)
+    if on_mains and host.told and host.awake:
+        # Where boots have no ids, a host that committed and was away was booted.
+        if not same or (not host.known.boot and due.committed and due.away):
+            return replace(due, fate=Fate.BACK, known=host.known, committed=False)
+        if not due.committed:
+            return replace(due, fate=Fate.STAYED)
+    return due
 
 
 def _obeying(due: Due, host: Present | None, observed: float) -> Due | None:

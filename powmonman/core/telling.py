@@ -24,6 +24,8 @@ Rules:
 |        | host_down        | committed, and gone for `DOWN_AFTER`                           |
 |        | host_back        | connected with a new boot after a commit, or after being lost  |
 |        | host_lost        | was connected, gone for `lost_after` on mains                  |
+|        | host_given_up    | was due to be brought back, and is given up                    |
+| fleet  | recovered        | nobody is due any more, and somebody came back                 |
 | either | certificate      | less than `CERTIFICATE_NEAR` left, weekly                      |
 """
 
@@ -31,6 +33,7 @@ from __future__ import annotations
 
 from powmonman.core.events import Event, Kind, Seen
 from powmonman.core.host_telling import tell_of_host
+from powmonman.core.recovery_telling import tell_of_recovery
 from powmonman.core.told import HostTold, Moment, Rules, Told, UpsTold
 from powmonman.core.ups_telling import tell_of_ups
 
@@ -60,8 +63,9 @@ def look(told: Told, seen: Seen, rules: Rules, now: float, wall: float) -> tuple
         hosts[host.name] = tell_of_host(hosts[host.name], host, moment, events)
     # Whom the roster forgot over a restart may come back; of others there is nothing to remember.
     pending = {n: h for n, h in told.hosts.items() if n not in hosts and (h.committed or h.lost)}
+    recovery = tell_of_recovery(told.recovery, seen.recovery, moment, events)
     certificates = _certificates(told.certificates, moment, events)
-    return Told(upses, {**pending, **hosts}, certificates), events
+    return Told(upses, {**pending, **hosts}, certificates, recovery), events
 
 
 def _certificates(told: dict[str, float], moment: Moment, events: list[Event]) -> dict[str, float]:

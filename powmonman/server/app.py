@@ -28,6 +28,7 @@ from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
+from powmonman.server.recovery import Waker
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
 from powmonman.server.seen import seen
@@ -72,6 +73,7 @@ class Server:
         self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._waker = Waker(config, self._roster, self._monitors, lambda: self._state_id)
         self._announcer: Announcer | None = None
         self._reload_fault = ""
         self._order: Given | None = None
@@ -97,6 +99,7 @@ class Server:
                     self._beat(),
                     self._remember(),
                     self._sweep(),
+                    self._waker.run(),
                     self._announce(),
                     self._notifier.run(),
                 )
@@ -116,6 +119,8 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._broken:
+            await self._waker.close()
         for listener in listeners:
             listener.close()
         self._hub.close()
@@ -163,10 +168,13 @@ class Server:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
         if monitor.supply.state is PowerState.ON_BATTERY:
-            await self._memory.keep(self._supplies(), changed=True)
+            await asyncio.gather(
+                self._memory.keep(self._supplies(), changed=True), self._waker.begin(monitor)
+            )
             self._hub.publish(changed=True)
         else:
             self._hub.publish(changed=True)
+            self._waker.look()
             await self._memory.keep(self._supplies(), changed=True)
         self._look()
 
@@ -174,7 +182,10 @@ class Server:
         """Find what people are to be told; whatever comes of it, the server goes on."""
         if self._notifier.enabled:
             now, ends = boottime(), self._certificate_ends
-            self._notifier.observe(seen(self._supplies(), self._roster, self._policy, ends, now))
+            recovery = self._waker.seen()
+            self._notifier.observe(
+                seen(self._supplies(), self._roster, self._policy, ends, now, recovery=recovery)
+            )
 
     def _state(self) -> State:
         now = boottime()
@@ -210,6 +221,7 @@ class Server:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
         self._order = Given()
+        self._waker.order()
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
         return Report(self.report())
@@ -236,6 +248,7 @@ class Server:
             # After a stall of this server's own, the answers lie unread in the sockets.
             if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
                 self._hub.sweep(self._config.lease)
+                self._waker.look()
                 self._look()
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
@@ -286,6 +299,7 @@ class Server:
         before, self._config = self._config, config
         self._logs.apply(config.log)
         self._roster.expect(config.clients)
+        self._waker.reconfigure(config)
         self._notifier.reconfigure(config)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
@@ -309,6 +323,7 @@ class Server:
     def report(self) -> dict[str, Any]:
         """Return all that `powmonman status` shows."""
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
+        faults += self._waker.faults
         faults += self._notifier.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
@@ -324,6 +339,7 @@ class Server:
             "last_push": self._hub.last_push,
             "upses": {name: of_ups(monitor, now) for name, monitor in self._monitors.items()},
             "clients": self._roster.rows(now, self._state_id),
+            "recovery": self._waker.report(),
         }
 
 

@@ -193,7 +193,7 @@ class Hub:
 
     def acknowledged(self, session: Session, seq: int) -> None:
         """A client has understood a state."""
-        if seq == session.seq and self._state is not None:
+        if seq == session.seq and not session.behind and self._state is not None:
             self.roster.hosts[session.name].told = self._state.id
             if session in self._untold:
                 self._untold.discard(session)

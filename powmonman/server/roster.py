@@ -33,6 +33,7 @@ class Host:
     Attributes:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
+        spoke: `status` is what it said in its latest connection, and of no earlier one.
         left: Seconds until its shutdown as it said at `left_at`.
         committed_at: When it said last that it commits.
         certificate_ends: In seconds of the wall clock.
@@ -43,6 +44,7 @@ class Host:
     since: float | None = None
     address: str = ""
     told: str = ""
+    spoke: bool = False
     hello: Hello | None = None
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
@@ -77,13 +79,13 @@ class Roster:
         """A host is connected, as its certificate says, and has introduced itself."""
         host = self.hosts.setdefault(peer.name, Host(peer.name))
         host.connected, host.since, host.address = True, now, address
-        host.hello, host.told = hello, ""
+        host.hello, host.told, host.spoke = hello, "", False
         host.expired, host.certificate_ends = peer.expired, peer.ends
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
         host = self.hosts[name]
-        host.status, host.left_at = status, now
+        host.status, host.left_at, host.spoke = status, now, True
         if status.phase == "committed":
             host.committed_at = now
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.core.events import HostSeen, Seen, UpsSeen
+from powmonman.core.events import HostSeen, RecoverySeen, Seen, UpsSeen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ def seen(
     policy: Policy,
     certificate_ends: float | None,
     now: float,
+    *,
+    recovery: RecoverySeen | None = None,
 ) -> Seen:
     """Return the fleet as it is `now` (CLOCK_BOOTTIME).
 
@@ -30,6 +32,7 @@ def seen(
         upses={name: _ups(supply, now) for name, supply in supplies.items()},
         hosts=tuple(_host(host, policy, now) for host in roster.hosts.values()),
         certificate_left=_left(certificate_ends),
+        recovery=recovery or RecoverySeen(),
     )
 
 

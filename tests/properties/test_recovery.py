@@ -6,6 +6,7 @@ The rejected designs are put back one by one, and each is found out.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from recovering import HOSTS, LIMITS, Design, World
 
-from powmonman.core.due import Recovery, Scene
+if TYPE_CHECKING:
+    from powmonman.core.due import Recovery, Scene
 
 NAMES = st.sampled_from([*HOSTS])
 UPSES = st.sampled_from(["rack", "desk"])

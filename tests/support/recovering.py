@@ -182,14 +182,24 @@ class World:
             self.record = self.design.begun(self.record, name, ups.began, self.scene())
             if self.design.writes_first:
                 self.disk = self.written()
-            self.exposed()
+            self.exposed(ups)
+            self.just_gone(ups)
 
-    def exposed(self) -> None:
-        """Note who may go down from here on."""
+    def exposed(self, *upses: Ups) -> None:
+        """Note who may go down from here on, with these UPSes or any."""
         for name, host in self.hosts.items():
-            out = any(ups.outage for ups in self.fed(host))
+            out = any(ups.outage for ups in self.fed(host) if not upses or ups in upses)
             if host.connected and host.on and out:
                 self.may[name] = host.known.boot
+
+    def just_gone(self, ups: Ups) -> None:
+        """Note who was there when the outage began, as far as a server can know."""
+        for name, host in self.hosts.items():
+            if host.since >= ups.began and ups in self.fed(host):
+                self.may.setdefault(name, host.known.boot)
+        if self.record.unsure > 0:
+            for name, known in self.record.connected.items():
+                self.may.setdefault(name, known.boot)
 
     def returns(self, name: str) -> None:
         ups = self.upses[name]
@@ -201,6 +211,8 @@ class World:
         ups = self.upses[name]
         ups.state, ups.good_since = UNKNOWN, None
         self.state_id = self.new()
+        # As after every change of a UPS.
+        self.look()
 
     def passes(self, seconds: float, *, write: bool = True) -> None:
         end = self.now + seconds
@@ -251,7 +263,6 @@ class World:
         host = self.hosts[name]
         if host.on and self.up and not host.connected:
             self.joins(host)
-            self.exposed()
 
     def cut_off(self, name: str) -> None:
         self.leaves(self.hosts[name])
