@@ -52,8 +52,10 @@ log = logging.getLogger("powmonman.server")
 
 FILE = "server-recovery.json"
 LARGEST = 16 * 1024 * 1024
-# Who is connected is written this much later at the most; and the disk is tried this often.
-CONNECTED_EVERY = 60.0
+# Who has come and who has left is written this much after the last write, at the latest; and the
+# disk is tried this often.
+CAME_EVERY = 5.0
+LEFT_EVERY = 60.0
 PROBE_EVERY = 600.0
 RETRY_EVERY = 30.0
 AWAKE = frozenset({"idle", "counting", "waiting"})
@@ -138,9 +140,7 @@ class Waker:
         for action in actions:
             self._carry_out(action)
             self._tell(action)
-        changed = self._record.connected != self._written_connected
-        late = changed and boottime() - self._written_at >= CONNECTED_EVERY
-        if late or self._marks() != self._written:
+        if self._marks() != self._written or self._is_late():
             self._due.set()
 
     async def run(self) -> None:
@@ -323,6 +323,14 @@ class Waker:
 
     def _extra(self, name: str) -> dict[str, str]:
         return {"host": name, "outage": self._record.hosts[name].outage}
+
+    def _is_late(self) -> bool:
+        """Whether it is time to write who is connected."""
+        before, here = self._written_connected, self._record.connected
+        if here == before:
+            return False
+        came = any(known != before.get(name) for name, known in here.items())
+        return boottime() - self._written_at >= (CAME_EVERY if came else LEFT_EVERY)
 
     def _marks(self) -> object:
         """Return what is written at once when it changes; the rest goes with it."""

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
             id="the default of one contradicts the other",
         ),
         pytest.param(
+            "recovery:\n  hosts:\n    nas: {method: command}\n",
+            "3:10: recovery.hosts.nas.command: names no program: write a list such as "
+            "[/usr/bin/ipmitool, -H, 192.0.2.9, power, on]",
+            id="a host that is woken by a command that nobody named",
+        ),
+        pytest.param(
+            "recovery: {hosts: {nas: {macs: ['ff:ff:ff:ff:ff:ff']}}}\n",
+            "1:34: recovery.hosts.nas.macs[0]: is no network interface's own address",
+            id="a magic packet for everybody",
+        ),
+        pytest.param(
             "upses: {rack: {sensor: command, command: {command: [mains], timeout: 16}}}\n",
             "1:61: upses.rack.command.timeout: is 16, but must be at most three times poll (5): "
             "what comes later is no evidence",
