@@ -175,7 +175,9 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
 def _reserve(server: schema.ServerConfig) -> Iterator[Problem]:
     for name, ups in server.upses.items():
         runtime = ups.runtime or 2 * server.policy.after
-        if server.recovery.enabled and server.recovery.reserve >= runtime:
+        # A shorter one has a worse fault, and that is told.
+        lasts = runtime > server.policy.after
+        if server.recovery.enabled and lasts and server.recovery.reserve >= runtime:
             assumed = "" if ups.runtime else ", as assumed: twice policy.after"
             yield Problem(
                 (("recovery", "reserve"), ("upses", name)),

@@ -68,8 +68,9 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if given_up %}Recovered, but for {{ given_up | join(', ') }}{% else %}All are back"
         "{% endif %}",
         "{{ back }} host{% if back != 1 %}s{% endif %} that the outage took down"
-        " {% if back != 1 %}are{% else %}is{% endif %} back, {{ length | duration }} after the"
-        " return of the mains.{% if given_up %} Given up: {{ given_up | join(', ') }}.{% endif %}",
+        " {% if back != 1 %}are{% else %}is{% endif %} back"
+        "{% if length is not none %}, {{ length | duration }} after the return of the mains"
+        "{% endif %}.{% if given_up %} Given up: {{ given_up | join(', ') }}.{% endif %}",
     ),
     Kind.SENSOR_UNKNOWN: Template(
         "Power unknown: {{ ups }}",

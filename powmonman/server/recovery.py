@@ -121,7 +121,10 @@ class Waker:
         outage = monitor.supply.outage
         if not self.enabled or outage is None:
             return
-        self._record = recovery.begun(self._record, monitor.name, outage.began, self._scene())
+        scene = self._scene()
+        # A reload may have removed it meanwhile; its outage has begun all the same.
+        scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
+        self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
         if self._marks() != self._written:
             await self._write()
 
