@@ -179,8 +179,9 @@ def _reserve(server: schema.ServerConfig) -> Iterator[Problem]:
         lasts = runtime > server.policy.after
         if server.recovery.enabled and lasts and server.recovery.reserve >= runtime:
             assumed = "" if ups.runtime else ", as assumed: twice policy.after"
+            source = ("upses", name, "runtime") if ups.runtime else ("policy", "after")
             yield Problem(
-                (("recovery", "reserve"), ("upses", name)),
+                (("recovery", "reserve"), source),
                 f"is {shown(server.recovery.reserve)}, and the battery of '{name}' lasts "
                 f"{shown(runtime)} s{assumed}: after an outage nobody is woken until all of it is "
                 "paid back",

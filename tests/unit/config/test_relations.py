@@ -210,8 +210,8 @@ def test_a_program_in_a_directory_with_spaces_is_fine(client_faults: FaultsOf) -
         pytest.param(
             ServerConfig,
             "policy: {after: 60}\n",
-            "1:1: recovery.reserve: is 300, and the battery of 'ups' lasts 120 s, as assumed: twice "
-            "policy.after: after an outage nobody is woken until all of it is paid back",
+            "1:10: recovery.reserve: is 300, and the battery of 'ups' lasts 120 s, as assumed: "
+            "twice policy.after: after an outage nobody is woken until all of it is paid back",
             id="a battery that lasts no longer than the reserve",
         ),
         pytest.param(
