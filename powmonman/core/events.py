@@ -28,7 +28,9 @@ class Kind(StrEnum):
     SENSOR_UNKNOWN = "sensor_unknown"
     SENSOR_RECOVERED = "sensor_recovered"
     ADVICE = "advice"
+    ORDER = "order"
     CERTIFICATE = "certificate"
+    DRILL = "drill"
     TEST = "test"
 
 
@@ -100,11 +102,17 @@ class RecoverySeen:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything at one moment; `certificate_left` is that of the server's own certificate."""
+    """Everything at one moment.
+
+    Attributes:
+        certificate_left: Of the server's own certificate, as in `HostSeen`.
+        order: What is wrong with the order in which hosts go down, in words.
+    """
 
     upses: dict[str, UpsSeen]
     hosts: tuple[HostSeen, ...] = ()
     certificate_left: float | None = None
+    order: tuple[str, ...] = ()
     recovery: RecoverySeen = field(default_factory=RecoverySeen)
 
 
@@ -137,6 +145,7 @@ class Event:
         more_hosts: How many more there are.
         back: How many hosts a recovery brought back.
         given_up: Who was given up in it.
+        drill: It is of a drill, and nothing of it is real.
     """
 
     kind: Kind
@@ -162,3 +171,4 @@ class Event:
     more_hosts: int = 0
     back: int = 0
     given_up: tuple[str, ...] = ()
+    drill: bool = False

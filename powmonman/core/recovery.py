@@ -27,6 +27,7 @@ Rules:
 | due      | rule 2, another boot                                    | back     | Settled         |
 | due      | rule 2, the same boot, never committed                  | stayed   | Settled         |
 | due      | `give_up`                                               | given up | Settled         |
+| due      | `give_up`, and it still runs in the same boot           | stayed   | Settled         |
 | given up | rule 2                                                  | as above | Settled         |
 | any      | connected in another boot while an outage is open       | due      |                 |
 | settled  | there in the next outage; a power cut                   | due      |                 |
@@ -289,7 +290,10 @@ def _wake(record: Recovery, scene: Scene, limits: Limits, observed: float) -> li
         if due.wakes:
             due = replace(due, tried=due.tried + observed, pause=due.pause - observed)
         if due.tried >= limits.give_up:
-            due = replace(due, fate=Fate.GIVEN_UP)
+            # One that committed and is still up after all that time did not go.
+            host = scene.hosts.get(name)
+            up = host is not None and host.connected and host.awake and host.told
+            due = replace(due, fate=Fate.STAYED if up else Fate.GIVEN_UP)
             actions.append(Settled(name, due.fate))
         elif due.pause <= 0.0:
             pause = limits.repeat * min(MOST_PAUSES, 2.0**due.wakes)

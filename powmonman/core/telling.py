@@ -26,6 +26,7 @@ Rules:
 |        | host_lost        | was connected, gone for `lost_after` on mains                  |
 |        | host_given_up    | was due to be brought back, and is given up                    |
 | fleet  | recovered        | nobody is due any more, and somebody came back                 |
+| fleet  | order            | a fault of its order, unless seen within a day                 |
 | either | certificate      | less than `CERTIFICATE_NEAR` left, weekly                      |
 """
 
@@ -34,8 +35,8 @@ from __future__ import annotations
 from powmonman.core.events import Event, Kind, Seen
 from powmonman.core.host_telling import tell_of_host
 from powmonman.core.recovery_telling import tell_of_recovery
-from powmonman.core.told import HostTold, Moment, Rules, Told, UpsTold
-from powmonman.core.ups_telling import tell_of_ups
+from powmonman.core.told import LONGEST_REASON, HostTold, Moment, Rules, Told, UpsTold
+from powmonman.core.ups_telling import noticed, tell_of_ups
 
 DAY = 86400.0
 CERTIFICATE_NEAR = 30 * DAY
@@ -65,7 +66,12 @@ def look(told: Told, seen: Seen, rules: Rules, now: float, wall: float) -> tuple
     pending = {n: h for n, h in told.hosts.items() if n not in hosts and (h.committed or h.lost)}
     recovery = tell_of_recovery(told.recovery, seen.recovery, moment, events)
     certificates = _certificates(told.certificates, moment, events)
-    return Told(upses, {**pending, **hosts}, certificates, recovery), events
+    order = told.order
+    for fault in seen.order:
+        order, new = noticed(order, fault, wall)
+        if new:
+            events.append(Event(Kind.ORDER, at=wall, reason=fault[:LONGEST_REASON]))
+    return Told(upses, {**pending, **hosts}, certificates, order, recovery), events
 
 
 def _certificates(told: dict[str, float], moment: Moment, events: list[Event]) -> dict[str, float]:

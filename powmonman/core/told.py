@@ -76,11 +76,12 @@ class RecoveryTold:
 
 @dataclass(frozen=True)
 class Told:
-    """All that was told; `look` returns the next one."""
+    """All that was told; `look` returns the next one. `order`: like `UpsTold.advice`."""
 
     upses: dict[str, UpsTold] = field(default_factory=dict)
     hosts: dict[str, HostTold] = field(default_factory=dict)
     certificates: dict[str, float] = field(default_factory=dict)
+    order: dict[str, float] = field(default_factory=dict)
     recovery: RecoveryTold = field(default_factory=RecoveryTold)
 
     def lasting(self) -> Told:

@@ -96,7 +96,7 @@ def server(config: GuardConfig, name: str, targets: str = "") -> ServerConfig:
         lease=min(LEASE, policy.after),
         listen=Listen(address=ADDRESS, port=config.port),
         announce=Announce(enabled=False),
-        # The only host that it could wake is its own.
+        # It goes down with its host, and nobody else is there.
         recovery=Recovery(enabled=False),
         tls=Tls(identity=str(where.identity("server"))),
         notify=replace(config.notify, targets=targets or config.notify.targets),

@@ -34,6 +34,7 @@ from powmonman.core.due import (
 )
 from powmonman.core.events import RecoverySeen
 from powmonman.core.records import RecordError, from_json, to_json
+from powmonman.core.timeline import Kind
 from powmonman.net.wake import digits
 from powmonman.server import waking
 from powmonman.server.memory import DISK_TIMEOUT, Disk
@@ -71,14 +72,17 @@ class Waker:
         roster: Roster,
         monitors: Mapping[str, Monitor],
         state_id: Callable[[], str],
-        tell: Callable[[Action], None] = lambda _: None,
+        note: Callable[[str, Kind, str, str], None] = lambda *_: None,
     ) -> None:
-        """Take up the record that an earlier process kept; `tell` hears of every step."""
+        """Take up the record that an earlier process kept.
+
+        `note` is given what belongs into the story of an outage: its id, what, the host, a text.
+        """
         self._config = config
         self._roster = roster
         self._monitors = monitors
         self._state_id = state_id
-        self._tell = tell
+        self._note = note
         self._path = Path(config.state_dir) / FILE
         self._disk_fault = ""
         self._faults: dict[str, str] = {}
@@ -128,6 +132,14 @@ class Waker:
         if self._marks() != self._written:
             await self._write()
 
+    async def expose(self, name: str) -> None:
+        """`name` is about to be shut down on the operator's word, and woken again."""
+        host = self._roster.hosts.get(name)
+        if self.enabled and host is not None and host.hello is not None:
+            due = Due(self._known_of(host), committed=True)
+            self._record = replace(self._record, hosts={**self._record.hosts, name: due})
+            await self._write()
+
     def order(self) -> None:
         """The operator has ordered the fleet to shut down."""
         if self.enabled:
@@ -142,7 +154,6 @@ class Waker:
         self._record, actions = recovery.look(self._record, scene, self._limits)
         for action in actions:
             self._carry_out(action)
-            self._tell(action)
         if self._marks() != self._written or self._is_late():
             self._due.set()
 
@@ -269,6 +280,12 @@ class Waker:
             self._settled(action.host, action.fate)
         else:
             _say_recovered(action)
+            self._noted(self._record.cause, Kind.RECOVERED, "", f"{action.back} back")
+
+    def _noted(self, outage: str, kind: Kind, name: str, text: str) -> None:
+        """Add to the story of an outage; a power cut has none."""
+        if outage and outage != boot_id():
+            self._note(outage, kind, name, text)
 
     def _settled(self, name: str, fate: Fate) -> None:
         due, extra = self._record.hosts[name], self._extra(name)
@@ -276,6 +293,7 @@ class Waker:
         if fate is Fate.BACK:
             woken = f", woken {due.wakes} times" if due.wakes else ", without being woken"
             log.info("%s is back %.0f s after its mains%s", name, due.good, woken, extra=extra)
+            self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
         elif fate is Fate.STAYED:
             log.info("%s was not taken down", name, extra=extra)
         else:
@@ -287,10 +305,13 @@ class Waker:
                 due.tried,
                 extra=extra,
             )
+            self._noted(due.outage, Kind.GIVEN_UP, name, f"woken {due.wakes} times")
 
     def _wake(self, name: str) -> None:
         due, given = self._record.hosts[name], self.means(name)
         what = f"{name}: waking no. {due.wakes}, {given.say()}"
+        if due.wakes == 1:
+            self._noted(due.outage, Kind.WOKEN, name, given.fault or given.say())
         if given.fault:
             self._fault(name, given.fault)
         elif given.method == "command":

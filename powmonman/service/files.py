@@ -46,7 +46,7 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
 def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is none that can be read.
 
-    What is longer than `largest` bytes is none.
+    A file of more than `largest` bytes can't.
     """
     try:
         with open(path, "rb", opener=_without_surprise) as file:

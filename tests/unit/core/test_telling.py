@@ -35,11 +35,13 @@ class Story:
         self.hosts: dict[str, HostSeen] = {}
         self.certificate_left: float | None = None
         self.recovery = RecoverySeen()
+        self.order: tuple[str, ...] = ()
         self.events: list[Event] = []
 
     def look(self) -> list[Event]:
         hosts = tuple(self.hosts.values())
-        seen = Seen({"rack": self.ups}, hosts, self.certificate_left, self.recovery)
+        rest = (self.certificate_left, self.order, self.recovery)
+        seen = Seen({"rack": self.ups}, hosts, *rest)
         self.told, events = look(self.told, seen, self.rules, self.now, self.wall)
         self.events += events
         return events
@@ -413,3 +415,18 @@ def test_where_nobody_was_taken_down_nobody_is_back(story: Story) -> None:
     assert story.sees() == []
     story.recovery = RecoverySeen()
     assert story.sees() == []
+
+
+def test_a_fault_of_the_order_is_told_once_and_over_a_restart() -> None:
+    """Its numbers may change; gone for a day, it is told anew."""
+    story = Story()
+    story.order = ("nas would be down 915 s after the loss", "a circle: nas -> web -> nas")
+    assert ["order", "order"] == story.sees()
+    assert [story.order[0], story.order[1]] == [event.reason for event in story.events]
+    story.order = ("nas would be down 920 s after the loss",)
+    story.restarts()
+    assert [] == story.sees(after=3600 * 20)
+    story.order = ()
+    assert [] == story.sees(after=3600 * 25)
+    story.order = ("nas would be down 915 s after the loss",)
+    assert ["order"] == story.sees()

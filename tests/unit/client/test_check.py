@@ -1,0 +1,151 @@
+"""The shutdown commands, checked; nothing here runs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from powmonman import cli
+from powmonman.client import check, wakeable
+from powmonman.client.wakeable import Nic
+from powmonman.config.schema import Command, Shutdown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the only directory in which programs are found."""
+    place = tmp_path / "tools"
+    place.mkdir()
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+    return place
+
+
+def program(tools: Path, name: str, script: str = "exit 0") -> None:
+    (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (tools / name).chmod(0o755)
+
+
+def shutdown(*commands: str, via: str = "direct", **values: Any) -> Shutdown:
+    return Shutdown(
+        tuple(Command(tuple(text.split())) for text in commands),
+        Command(("true",)),
+        via,  # type: ignore[arg-type]
+        **values,
+    )
+
+
+def test_commands_that_are_there_are_in_order_and_none_is_run(tools: Path) -> None:
+    program(tools, "backup", f"touch {tools}/ran")
+    assert check.check_commands(shutdown("backup --all"))["faults"] == []
+    assert not (tools / "ran").exists()
+
+
+@pytest.mark.parametrize("text", ["no-such-program", "/no/such/program", "/proc/version"])
+def test_one_that_is_missing_or_no_program_is_named(text: str) -> None:
+    found = check.check_commands(shutdown(text))["faults"]
+    assert found == [f"shutdown command not found or not executable: {text}"]
+
+
+def test_the_script_that_a_shell_is_given_must_be_there(tmp_path: Path) -> None:
+    missing = f"{tmp_path}/stop-it.sh"
+    found = check.check_commands(shutdown(f"sh {missing}", "sh -c true"))["faults"]
+    assert found == [f"script of a shutdown command not found or not readable: {missing}"]
+
+
+def test_presets_bring_their_commands_and_their_preflights(monkeypatch: pytest.MonkeyPatch) -> None:
+    presets = ModuleType("powmonman.client.presets")
+    presets.expand = lambda _: (Command(("no-virsh",)),)  # type: ignore[attr-defined]
+    presets.preflight = lambda name: [f"preset {name}: no guest"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "powmonman.client.presets", presets)
+    found = check.check_commands(shutdown(presets=("libvirt_guests",)))["faults"]
+    assert found == [
+        "shutdown command not found or not executable: no-virsh",
+        "preset libvirt_guests: no guest",
+    ]
+
+
+def test_the_real_way_to_root_must_be_open(tools: Path) -> None:
+    program(tools, "systemctl", '[ "$1" = show ] && echo masked; exit 3')
+    assert check.check_commands(shutdown(via="unit"))["faults"] == [
+        "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown.service is masked: nothing would run the commands",
+    ]
+    program(tools, "systemctl", '[ "$1" = show ] && echo loaded; exit 0')
+    assert check.check_commands(shutdown(via="unit"))["faults"] == []
+
+
+def test_a_file_that_root_would_not_use_is_a_fault(tmp_path: Path) -> None:
+    broken = tmp_path / "client.yml"
+    broken.write_text("polisy: {}\n", encoding="utf-8")
+    (fault,) = check.check(broken)["faults"]
+    assert fault.startswith("powmonman-shutdown would not run the commands: ")
+    assert len(fault) <= check.LONGEST_FAULT
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's file can be anybody's")
+def test_a_file_that_others_may_write_is_a_fault(tmp_path: Path) -> None:
+    config = tmp_path / "client.yml"
+    config.write_text("{}\n", encoding="utf-8")
+    config.chmod(0o666)
+    assert "can be written by others" in check.check(config)["faults"][0]
+
+
+def test_the_command_leaves_its_result_where_everybody_may_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "result.json"
+    monkeypatch.setattr(check, "RESULT", place)
+    monkeypatch.setattr(check, "check", lambda _: {"faults": ["no"]})
+    before = os.umask(0o077)
+    try:
+        code = cli.main(["run-shutdown", "--check", "--config", str(tmp_path / "client.yml")])
+    finally:
+        os.umask(before)
+    assert code == 1
+    assert (
+        json.loads(capsys.readouterr().out) == json.loads(place.read_text()) == {"faults": ["no"]}
+    )
+    assert place.stat().st_mode & 0o777 == 0o644
+
+
+def test_only_physical_interfaces_are_asked(tmp_path: Path) -> None:
+    (tmp_path / "eth0" / "device").mkdir(parents=True)
+    (tmp_path / "br0").mkdir()
+    assert [nic.name for nic in wakeable.nics(tmp_path)] == ["eth0"]
+    assert wakeable.nics(tmp_path / "nothing") == ()
+
+
+@pytest.mark.parametrize(
+    ("nics", "armed"),
+    [
+        ((), None),
+        ((Nic("eth0", supported=True, armed=True), Nic("eth1", fault="no")), True),
+        ((Nic("eth0", supported=True),), False),
+        ((Nic("eth0", supported=True), Nic("eth1", fault="no")), None),
+    ],
+)
+def test_one_card_that_is_armed_is_enough(nics: tuple[Nic, ...], armed: bool | None) -> None:
+    assert wakeable.armed(nics) is armed
+
+
+def test_what_the_kernel_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import ctypes
+
+    def ioctl(_sock: object, request: int, ifreq: bytes) -> bytes:
+        assert request == 0x8946
+        address = int.from_bytes(ifreq[16 : 16 + ctypes.sizeof(ctypes.c_void_p)], sys.byteorder)
+        info = wakeable._WOLINFO.pack(5, 0x20 | 0x1, 0x20, b"")
+        ctypes.memmove(address, info, len(info))
+        return ifreq
+
+    monkeypatch.setattr(wakeable.fcntl, "ioctl", ioctl)
+    (tmp_path / "eth0" / "device").mkdir(parents=True)
+    assert wakeable.nics(tmp_path) == (Nic("eth0", supported=True, armed=True),)
