@@ -233,9 +233,15 @@ def _hosts(report: dict[str, Any]) -> list[str]:
 
 def _to_come_back(report: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return who is still to be brought back, and who is given up;."""
-    rows = report.get("recovery", {}).get("hosts", [])
+    rows = _down(report)
     due = [row["name"] for row in rows if row["phase"] in {"due", "waking"}]
     return due, [row["name"] for row in rows if row["phase"] == "given_up"]
+
+
+def _down(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of hosts that are down, or were: not of those that still count."""
+    rows = report.get("recovery", {}).get("hosts", [])
+    return [row for row in rows if row["phase"] != "ordered" and not row["up"]]
 
 
 def _recovery(report: dict[str, Any]) -> list[str]:
@@ -250,8 +256,7 @@ def _recovery(report: dict[str, Any]) -> list[str]:
             row["method"].replace("_", "-"),
             row["fault"] or row["why"] or "-",
         )
-        for row in report["recovery"]["hosts"]
-        if row["phase"] != "ordered"
+        for row in _down(report)
     ]
     return ["", *table(("RECOVERY", "STATE", "WOKEN", "BY", "WHY NOT"), rows)]
 

@@ -7,18 +7,18 @@ nothing but root's configuration, and writes its result where only root can.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.client import wakeable
 from powmonman.client.shutdown import PATH, check_trusted
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig
+from powmonman.net import ethtool
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import write_json
 
@@ -77,13 +77,13 @@ def write(result: dict[str, Any], place: Path) -> None:
 
 
 def _result(began: float, found: Sequence[str]) -> dict[str, Any]:
-    nics = wakeable.nics()
+    cards = ethtool.cards()
     return {
         "boot_id": boot_id(),
         "began": began,
         "faults": [fault[:LONGEST_FAULT] for fault in found[:MOST_FAULTS]],
-        "wake_armed": wakeable.armed(nics),
-        "nics": [vars(nic) for nic in nics],
+        "wake_armed": ethtool.armed(cards),
+        "cards": [asdict(card) for card in cards],
     }
 
 
@@ -91,21 +91,23 @@ def faults(shutdown: Shutdown) -> Iterator[str]:
     """Yield what would keep this host from shutting down as it is meant to."""
     ready_made, faults_of_presets = _of_presets(shutdown.presets)
     for command in (*ready_made, *shutdown.commands, shutdown.final):
-        yield from _fault(command.command)
+        yield from missing(command.command)
     yield from faults_of_presets
     if shutdown.via == "unit":
-        yield from _units()
+        yield from units()
 
 
 def _of_presets(names: Sequence[str]) -> tuple[Sequence[Command], Sequence[str]]:
     """Return the commands of presets, and what their preflights find wrong."""
     if not names:
         return (), ()
-    presets = importlib.import_module("powmonman.client.presets")
+    from powmonman.client import presets
+
     return presets.expand(names), [fault for name in names for fault in presets.preflight(name)]
 
 
-def _fault(command: Sequence[str]) -> Iterator[str]:
+def missing(command: Sequence[str]) -> Iterator[str]:
+    """Yield what of one command is not there, or may not be run."""
     search = os.environ.get("PATH", PATH)
     if not command:
         yield "a shutdown command is empty"
@@ -119,10 +121,14 @@ def _fault(command: Sequence[str]) -> Iterator[str]:
             yield f"script of a shutdown command not found or not readable: {script}"
 
 
-def _units() -> Iterator[str]:
+def units() -> Iterator[str]:
     """Yield what of the way to root is missing."""
-    if _systemctl("is-active", "--quiet", f"{UNIT}.path")[0] != 0:
-        yield f"{UNIT}.path is not active: nothing would shut this host down"
+    for path, loss in (
+        (f"{UNIT}.path", "nothing would shut this host down"),
+        (f"{UNIT}-check.path", "no drill could check the commands"),
+    ):
+        if _systemctl("is-active", "--quiet", path)[0] != 0:
+            yield f"{path} is not active: {loss}"
     loaded = _systemctl("show", "--property=LoadState", "--value", f"{UNIT}.service")[1]
     if loaded.strip() != "loaded":
         yield f"{UNIT}.service is {loaded.strip() or 'not known'}: nothing would run the commands"

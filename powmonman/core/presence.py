@@ -53,7 +53,7 @@ class Silence:
     """Unanswered questions without a break: from when the first was sent until the last was lost.
 
     Attributes:
-        how: In which ways it was asked, in words.
+        how: What it was, in words: `no answer to ping`.
     """
 
     since: float
@@ -125,10 +125,10 @@ class Presence:
             return ""
         word = "halting" if self.phase == "halting" else "committed"
         if self.going and self.telling is not None and self.telling.length >= bounds.settle:
-            return f"{word}, hung up, no answer to {_told(self.telling)}"
+            return f"{word}, hung up, {_told(self.telling)}"
         if self.quiet is not None and self.quiet.length >= bounds.gone_after:
             first = f"{word}, hung up" if self.going else "gone without a commit"
-            return f"{first}, no answer to {_told(self.quiet)}"
+            return f"{first}, {_told(self.quiet)}"
         return ""
 
 

@@ -66,6 +66,8 @@ log = logging.getLogger("powmonman.server")
 
 SWEEP_EVERY = 1.0
 REMEMBER_EVERY = 5.0
+# Of a fleet that commits as one: the rest is kept with the next sweep.
+KEEP_EVERY = 0.2
 
 
 class Server:
@@ -78,6 +80,7 @@ class Server:
         self._started = time.monotonic()
         self._state_id = secrets.token_hex(16)
         self._memory = Memory(config.runtime_dir, config.state_dir)
+        self._kept_at = 0.0
         self._roster = Roster(config.clients, config.order)
         self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
         records, same_boot = self._host_memory.recall()
@@ -99,6 +102,7 @@ class Server:
             self._roster,
             active=self._in_outage,
             tell=self._hub.tell,
+            found_down=self._scribe.down,
             packs=self._packs,
             policy=lambda: self._policy,
         )
@@ -296,6 +300,14 @@ class Server:
     def _noticed(self, name: str) -> None:
         """Something has become known of a host: it joined, left, or said what it does."""
         self._ordering.look([name])
+        host = self._roster.hosts.get(name)
+        if host is not None and host.presence.going and boottime() - self._kept_at > KEEP_EVERY:
+            self._keep_hosts()
+
+    def _keep_hosts(self) -> None:
+        """Keep what is known of the hosts: of who goes down at once, of the rest every second."""
+        self._kept_at = boottime()
+        self._host_memory.keep(self._roster, urgent=self._in_outage())
 
     @property
     def _policy(self) -> Policy:
@@ -352,7 +364,7 @@ class Server:
                 self._hub.sweep(self._config.lease)
                 self._waker.look()
                 self._look()
-            self._host_memory.keep(self._roster, urgent=self._in_outage())
+            self._keep_hosts()
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
 

@@ -32,6 +32,7 @@ class Ordering:
     Args:
         active: Whether an outage or the operator's order is in progress.
         tell: Pushes the state to the clients with these names.
+        found_down: Is given the name of a host that is down now, its outage, and how that is known.
         packs: The UPSes now.
         policy: The fleet's policy now.
         ask_one: Asks a host at an address, by the way in which it is known to answer.
@@ -45,11 +46,13 @@ class Ordering:
         tell: Callable[[Iterable[str]], None],
         packs: Callable[[], Mapping[str, Pack]],
         policy: Callable[[], Policy],
+        found_down: Callable[[str, str, str], None] = lambda *_: None,
         ask_one: Callable[[str, int | None], Awaitable[Asked]] = ask,
     ) -> None:
         self._roster = roster
         self._active = active
         self._tell = tell
+        self._found_down = found_down
         self._packs = packs
         self._policy = policy
         self._ask_one = ask_one
@@ -91,6 +94,8 @@ class Ordering:
             if why:
                 self._down[name] = why
                 log.warning("%s is down: %s", name, why, extra=fields)
+                if host is not None and not host.presence.dry_run:
+                    self._found_down(name, host.outage, why)
             else:
                 del self._down[name]
                 log.warning("%s is not down any more", name, extra=fields)
@@ -133,7 +138,10 @@ class Ordering:
 
     def _wanted(self, now: float) -> dict[str, tuple[str, int | None]]:
         """Return whom to ask, as address and way; those that somebody waits for come first."""
-        active = self._active()
+        active = self._active() or any(
+            host.connected and host.status.phase == "waiting"
+            for host in self._roster.hosts.values()
+        )
         awaited = {name for waits in self._roster.graph().values() for name in waits}
         wanted: dict[str, tuple[str, int | None]] = {}
         others: dict[str, tuple[str, int | None]] = {}

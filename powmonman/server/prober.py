@@ -26,10 +26,12 @@ from powmonman.service.clock import boottime
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from powmonman.net.link import Target
+
 PATIENCE = 1.0
 AT_ONCE = 64
 LOOPBACK = "lo"
-OWN = "its client on this very host"
+OWN = "no connection from this very host"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Asked:
     """What came of asking one host.
 
     Attributes:
-        how: In which ways, in words.
+        how: The way in which it answered, or what its silence was, in words.
         sent: CLOCK_BOOTTIME when it was asked.
         until: The same when the answer was there, or given up.
         way: The way in which it is known to answer; None: none.
@@ -87,12 +89,20 @@ async def _ask(address: str, way: int | None) -> tuple[Answer, str, int | None]:
     heard = await knock.ask(to, first, knock.WAYS, PATIENCE)
     if heard is not None:
         return Answer.ANSWERED, _named(heard), heard
+    return *_silence(to, way), way
+
+
+def _silence(to: Target, way: int | None) -> tuple[Answer, str]:
+    """Return what the silence of a host is worth that is known to answer by `way`."""
     near = neighbour(to)
     if way is not None:
-        return Answer.SILENT, f"{_named(way)} and ARP" if near is False else _named(way), way
+        arp = " and ARP" if near is False else ""
+        return Answer.SILENT, f"no answer to {_named(way)}{arp}"
     if near is None:
-        return Answer.MUTE, "ping", None
-    return (Answer.UNSURE if near else Answer.SILENT), "ARP", None
+        return Answer.MUTE, "no answer to ping"
+    if near:
+        return Answer.UNSURE, "no answer to ping, but perhaps to ARP"
+    return Answer.SILENT, "no answer to ARP"
 
 
 def _named(way: int) -> str:

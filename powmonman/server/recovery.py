@@ -212,6 +212,7 @@ class Waker:
         return {
             "name": name,
             "phase": "waking" if waking_ else str(due.fate),
+            "up": open_ and not due.committed and self._is_up(name, due),
             "wakes": due.wakes,
             "good": round(due.good, 1),
             "next": round(max(0.0, due.pause), 1) if waking_ else None,
@@ -222,6 +223,11 @@ class Waker:
             "committed": due.committed,
             "boot_id": due.known.boot,
         }
+
+    def _is_up(self, name: str, due: Due) -> bool:
+        """Whether a host that is due is still connected as it was when it became due."""
+        host = self._roster.hosts.get(name)
+        return host is not None and host.connected and host.boot_id == due.known.boot
 
     @property
     def _limits(self) -> Limits:

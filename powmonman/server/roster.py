@@ -64,7 +64,8 @@ class Host:
         told: The id of the last state that it acknowledged.
         spoke: `status` is what it said in its latest connection, and of no earlier one.
         left: Seconds until its shutdown as it said at `left_at`.
-        committed_at: When it said that it commits; None: it has not in this boot.
+        committed_at: When it committed; None: it has not in this boot, or its rehearsal is over.
+        said_so_at: When it said last that it commits; that of a rehearsal may be over at once.
         outage: The outage for which it did.
         presence: What tells whether it is down.
         known_down: How it was found to be down, by an earlier process too, as long as this host
@@ -85,6 +86,7 @@ class Host:
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
     committed_at: float | None = None
+    said_so_at: float | None = None
     outage: str = ""
     presence: Presence = field(default_factory=Presence)
     known_down: str = ""
@@ -185,6 +187,7 @@ class Roster:
         host.presence = host.presence.said(status.phase, now)
         if status.phase == "committed":
             host.committed_at = now if host.committed_at is None else host.committed_at
+            host.said_so_at = now
             host.outage = status.outage
         elif status.phase != "halting":
             host.committed_at, host.outage = None, ""
@@ -282,6 +285,7 @@ class Roster:
                 host.presence = host.presence.said(record.phase, host.since or now)
                 committed = record.committed_at if same_boot else now
                 host.committed_at = None if record.committed_at is None else committed
+                host.said_so_at = host.committed_at
                 host.outage = record.outage
             host.known_down = record.down if same_boot else ""
         self.hosts = dict(sorted(self.hosts.items()))
@@ -299,7 +303,7 @@ class Roster:
             "for": None if host.since is None else round(now - host.since, 1),
             "address": host.address,
             "phase": status.phase if host.since is not None else "never seen",
-            "committed": None if host.committed_at is None else round(now - host.committed_at, 1),
+            "committed": None if host.said_so_at is None else round(now - host.said_so_at, 1),
             "down": host.down(self.bounds),
             "power": status.power if host.connected else PowerState.UNKNOWN,
             "left": None if left is None else round(left, 1),

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from powmonman import cli
-from powmonman.client import check, wakeable
-from powmonman.client.wakeable import Nic
+from powmonman.client import check, presets
 from powmonman.config.schema import Command, Shutdown
 
 if TYPE_CHECKING:
@@ -61,14 +58,12 @@ def test_the_script_that_a_shell_is_given_must_be_there(tmp_path: Path) -> None:
 
 
 def test_presets_bring_their_commands_and_their_preflights(monkeypatch: pytest.MonkeyPatch) -> None:
-    presets = ModuleType("powmonman.client.presets")
-    presets.expand = lambda _: (Command(("no-virsh",)),)  # type: ignore[attr-defined]
-    presets.preflight = lambda name: [f"preset {name}: no guest"]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "powmonman.client.presets", presets)
-    found = check.check_commands(shutdown(presets=("libvirt_guests",)))["faults"]
+    monkeypatch.setattr(presets, "expand", lambda _: (Command(("no-virsh",)),))
+    monkeypatch.setattr(presets, "preflight", lambda name: [f"preset {name}: no guest"])
+    found = check.check_commands(shutdown(presets=("libvirt",)))["faults"]
     assert found == [
         "shutdown command not found or not executable: no-virsh",
-        "preset libvirt_guests: no guest",
+        "preset libvirt: no guest",
     ]
 
 
@@ -76,6 +71,7 @@ def test_the_real_way_to_root_must_be_open(tools: Path) -> None:
     program(tools, "systemctl", '[ "$1" = show ] && echo masked; exit 3')
     assert check.check_commands(shutdown(via="unit"))["faults"] == [
         "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown-check.path is not active: no drill could check the commands",
         "powmonman-shutdown.service is masked: nothing would run the commands",
     ]
     program(tools, "systemctl", '[ "$1" = show ] && echo loaded; exit 0')
@@ -114,38 +110,3 @@ def test_the_command_leaves_its_result_where_everybody_may_read_it(
         json.loads(capsys.readouterr().out) == json.loads(place.read_text()) == {"faults": ["no"]}
     )
     assert place.stat().st_mode & 0o777 == 0o644
-
-
-def test_only_physical_interfaces_are_asked(tmp_path: Path) -> None:
-    (tmp_path / "eth0" / "device").mkdir(parents=True)
-    (tmp_path / "br0").mkdir()
-    assert [nic.name for nic in wakeable.nics(tmp_path)] == ["eth0"]
-    assert wakeable.nics(tmp_path / "nothing") == ()
-
-
-@pytest.mark.parametrize(
-    ("nics", "armed"),
-    [
-        ((), None),
-        ((Nic("eth0", supported=True, armed=True), Nic("eth1", fault="no")), True),
-        ((Nic("eth0", supported=True),), False),
-        ((Nic("eth0", supported=True), Nic("eth1", fault="no")), None),
-    ],
-)
-def test_one_card_that_is_armed_is_enough(nics: tuple[Nic, ...], armed: bool | None) -> None:
-    assert wakeable.armed(nics) is armed
-
-
-def test_what_the_kernel_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import ctypes
-
-    def ioctl(_sock: object, request: int, ifreq: bytes) -> bytes:
-        assert request == 0x8946
-        address = int.from_bytes(ifreq[16 : 16 + ctypes.sizeof(ctypes.c_void_p)], sys.byteorder)
-        info = wakeable._WOLINFO.pack(5, 0x20 | 0x1, 0x20, b"")
-        ctypes.memmove(address, info, len(info))
-        return ifreq
-
-    monkeypatch.setattr(wakeable.fcntl, "ioctl", ioctl)
-    (tmp_path / "eth0" / "device").mkdir(parents=True)
-    assert wakeable.nics(tmp_path) == (Nic("eth0", supported=True, armed=True),)

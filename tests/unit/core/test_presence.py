@@ -28,7 +28,7 @@ class Story:
         self.host = self.host.joined(self.time, dry_run=False, new_boot=new_boot)
         return self
 
-    def is_asked(self, answer: Answer, times: int = 1, how: str = "ping") -> Story:
+    def is_asked(self, answer: Answer, times: int = 1, how: str = "no answer to ping") -> Story:
         for _ in range(times):
             self.host = self.host.asked(answer, how, self.time, self.time + 1)
             self.time += 1

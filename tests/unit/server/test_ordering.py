@@ -30,6 +30,7 @@ class Site:
         self.active = True
         self.told: list[list[str]] = []
         self.asked: list[str] = []
+        self.recorded: list[tuple[str, str, str]] = []
         self.answers: dict[str, Answer] = {}
         self.time = 1000.0
         news = UpsNews(PowerState.ON_MAINS)
@@ -38,6 +39,7 @@ class Site:
             self.roster,
             active=lambda: self.active,
             tell=lambda names: self.told.append(list(names)),
+            found_down=lambda *found: self.recorded.append(found),
             packs=lambda: self.packs,
             policy=Policy,
             ask_one=self.ask,
@@ -47,7 +49,7 @@ class Site:
         self.asked.append(address)
         answer = self.answers.get(address, Answer.ANSWERED)
         way = 0 if answer is Answer.ANSWERED else way
-        return Asked(answer, "ping", self.time, self.time + 1, way)
+        return Asked(answer, "no answer to ping", self.time, self.time + 1, way)
 
     def joins(self, name: str, **hello: Any) -> None:
         peer = Peer(name, "f" * 64, expired=False)
@@ -91,6 +93,8 @@ def test_who_waits_is_told_at_once_when_the_last_one_is_down(site: Site) -> None
     assert site.roster.still_up("nas") == ()
     site.passes(10)
     assert len(site.told) == 1
+    why = "committed, hung up, no answer to ping for 5 s"
+    assert site.recorded == [("web", OUTAGE, why)]
 
 
 def test_who_waits_is_told_when_a_host_is_not_down_after_all(site: Site) -> None:
@@ -162,6 +166,7 @@ def test_a_rehearsed_commit_lets_the_others_go_on(site: Site) -> None:
     site.joins("web", dry_run=True)
     site.commits("web")
     assert site.told == [["late", "nas"]]
+    assert site.recorded == []
 
 
 def test_an_error_that_nobody_thought_of_is_not_the_end(
@@ -278,7 +283,7 @@ def test_the_report_tells_the_order_and_what_it_takes(site: Site) -> None:
 def test_the_servers_own_address_answers_for_nobody() -> None:
     """A ping to itself is always answered, though the client there may be gone."""
     asked = asyncio.run(ask("127.0.0.1", None))
-    assert (asked.answer, asked.how) == (Answer.SILENT, "its client on this very host")
+    assert (asked.answer, asked.how) == (Answer.SILENT, "no connection from this very host")
 
 
 @pytest.mark.parametrize("address", ["", "no address", "fe80::1%nowhere0"])

@@ -34,7 +34,7 @@ def arrive(roster: Roster, name: str, now: float, **hello: Any) -> None:
 def silent(roster: Roster, name: str, since: float, until: float) -> None:
     """Let a host be asked once a second, in vain."""
     for at in range(int(since), int(until)):
-        roster.asked(name, Asked(Answer.SILENT, "ping", at, at + 1.0, 0))
+        roster.asked(name, Asked(Answer.SILENT, "no answer to ping", at, at + 1.0, 0))
 
 
 def restarted(roster: Roster, now: float, *, same_boot: bool = True) -> Roster:
@@ -279,3 +279,12 @@ def test_a_host_that_is_down_stays_so_while_it_cannot_be_asked(roster: Roster) -
     assert list(roster.down) == ["db"]
     roster.asked("db", Asked(Answer.ANSWERED, "ping", 128.0, 128.0, 0))
     assert roster.down == {}
+
+
+def test_a_rehearsed_commit_that_is_over_is_still_told_of(roster: Roster) -> None:
+    """Whoever gave the order asks only now and then."""
+    arrive(roster, "nas", 100.0)
+    roster.said("nas", COMMITTED, 110.0)
+    roster.said("nas", Status("idle"), 110.1)
+    assert roster.hosts["nas"].committed_at is None
+    assert roster.rows(111.0, "s1")[1]["committed"] == 1.0
