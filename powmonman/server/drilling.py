@@ -20,6 +20,8 @@ from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from powmonman.core.drill_stage import Stage
     from powmonman.core.messages import StopDrill
     from powmonman.notify import Notifier
@@ -36,13 +38,20 @@ WAKE_PORT = 9
 class Drilling:
     """Drills, and live ones, of one server."""
 
-    def __init__(self, fleet: Fleet, notifier: Notifier, scribe: Scribe) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        notifier: Notifier,
+        scribe: Scribe,
+        due: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Take part; `due` records a host as one to be woken, on disk."""
         self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
         self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
         ways = Ways(
             hindrance=self.drills.hindrance,
             trouble=self.drills.trouble,
-            due=self._due,
+            due=due,
             down=self._is_down,
             wake=self._wake,
             publish=fleet.publish,
@@ -119,9 +128,6 @@ class Drilling:
         return await magic.send(
             self._macs(host), WAKE_PORT, self._fleet.config().recovery.interfaces
         )
-
-    async def _due(self, name: str) -> None:
-        """Record `name` as a host to be woken."""
 
     def _is_down(self, name: str) -> bool:
         """Whether a host that has committed is down."""
