@@ -118,6 +118,7 @@ class Server:
             self._supplies,
             self._busy,
             self._publish_news,
+            self._waker.means,
         )
         self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker.expose)
         self._hub.drilling = self._drilling.drills
@@ -255,7 +256,9 @@ class Server:
     def _busy(self) -> str:
         """Return what forbids a drill beside the power; empty if nothing does."""
         ordered = self._order is not None and self._order.told() is not None
-        return "the fleet is being shut down" if ordered else ""
+        if ordered:
+            return "the fleet is being shut down"
+        return "hosts are being brought back from an outage" if self._waker.seen().open else ""
 
     def _publish_news(self) -> None:
         """Push a state that is not the last one again."""

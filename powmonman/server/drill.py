@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from powmonman.core.messages import Drill, DrillStatus, Hello, Policy, UpsNews
     from powmonman.core.outage import Supply
     from powmonman.server.roster import Host, Roster
+    from powmonman.server.waking import Means
 
 log = logging.getLogger("powmonman.server")
 
@@ -49,6 +50,7 @@ class Fleet:
         supplies: Returns the real UPSes.
         busy: Returns why no drill may begin now, beside the power; empty if one may.
         publish: Pushes a new state to everybody.
+        means: Returns what there is to wake a host with.
     """
 
     roster: Roster
@@ -57,6 +59,7 @@ class Fleet:
     supplies: Callable[[], Mapping[str, Supply]]
     busy: Callable[[], str]
     publish: Callable[[], None]
+    means: Callable[[str], Means]
 
 
 class Drills:
@@ -281,8 +284,7 @@ class Drills:
 
     def _part(self, host: Host, supplies: Mapping[str, Supply]) -> Part:
         hello, roster = host.hello, self._fleet.roster
-        wake = self._fleet.config().recovery.hosts.get(host.name)
-        macs = wake.macs if wake and wake.macs else host.macs
+        means = self._fleet.means(host.name)
         # Who is off is asked in an outage, and is down after `gone_after`; not who has no address.
         gone = 0.0 if host.address and not host.connected else None
         if host.down(roster.bounds):
@@ -295,8 +297,8 @@ class Drills:
             takes=host.takes,
             wait_for=roster.waits_for(host.name),
             battery=_battery(hello, supplies) if hello else None,
-            macs=bool(macs),
-            wakes=wake.method if wake else "wake_on_lan",
+            macs=bool(means.macs),
+            wakes=means.method,
             gone=gone,
         )
 

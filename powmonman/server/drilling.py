@@ -12,7 +12,8 @@ from powmonman.core import drill_report
 from powmonman.core.drill_facts import facts
 from powmonman.core.events import Event, Kind
 from powmonman.core.messages import StartDrill
-from powmonman.server import magic
+from powmonman.net import wake
+from powmonman.server import waking
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 LOOK_EVERY = 0.5
-WAKE_PORT = 9
 
 
 class Drilling:
@@ -115,19 +115,24 @@ class Drilling:
         text = drill_report.result(stage)
         self._notifier.end_drill(Event(Kind.DRILL, at=time.time(), reason=text, drill=True))
 
-    def _macs(self, host: Host) -> tuple[str, ...]:
-        wake = self._fleet.config().recovery.hosts.get(host.name)
-        return (wake.macs if wake else ()) or host.macs
-
     async def _test_waking(self, host: Host) -> str:
-        config = self._fleet.config()
-        names = config.recovery.interfaces
-        return await magic.send(self._macs(host), config.listen.port, names)
+        """Send the packets to where a client listens; a host that sleeps hears them anywhere."""
+        config, means = self._fleet.config(), self._fleet.means(host.name)
+        sent = wake.wake(
+            means.macs,
+            only=config.recovery.interfaces,
+            broadcasts=means.broadcasts,
+            ports=(config.listen.port,),
+        )
+        return "" if sent.by else means.fault or "; ".join(sent.faults)
 
     async def _wake(self, host: Host) -> str:
-        return await magic.send(
-            self._macs(host), WAKE_PORT, self._fleet.config().recovery.interfaces
-        )
+        means = self._fleet.means(host.name)
+        if means.fault:
+            return means.fault
+        if means.method == "command":
+            return await waking.run(means)
+        return waking.send(means, self._fleet.config().recovery)[1]
 
     def _is_down(self, name: str) -> bool:
         """Whether a host that has committed is down."""
