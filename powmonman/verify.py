@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import powmonman
 from powmonman import __version__
-from powmonman.client.shutdown import PATH, check_trusted
+from powmonman.client import check
+from powmonman.client.shutdown import check_trusted
 from powmonman.client.telling import VIEW, VIEW_LASTS
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
@@ -174,18 +173,13 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
     """Every command must be there: it would be found missing at the worst time otherwise."""
     yield from _presets(config.shutdown.presets)
     for command in (*config.shutdown.commands, config.shutdown.final):
-        if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
-            yield f"shutdown command not found or not executable: {command.command[0]}"
+        yield from check.missing(command.command)
     if config.shutdown.via == "unit":
         try:
             check_trusted(path)
         except OSError as error:
             yield f"root would not run the commands: {error}"
-        active = subprocess.run(
-            ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
-        )
-        if active.returncode != 0:
-            yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+        yield from check.units()
 
 
 @cache

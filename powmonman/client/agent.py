@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman import __version__
 from powmonman.client import connector, halting, shutdown
 from powmonman.client.budget import Budget
+from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
@@ -32,8 +33,9 @@ from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
-from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
+from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
+from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
@@ -41,6 +43,8 @@ from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
     import ssl
+
+    from powmonman.client.drill import Rehearsing
 
 log = logging.getLogger("powmonman.client")
 
@@ -58,6 +62,7 @@ class Agent:
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
+        self._diary = Diary(self._runtime, Path(config.state_dir))
         # First what may fail, then what would have to be closed.
         self._connector = self._new_connector(client_context(Path(config.tls.identity)))
         self._link: Link | None = None
@@ -72,6 +77,7 @@ class Agent:
         self._request = Request(self._runtime, self._save)
         self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
+        self._drill: Rehearsing | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -112,19 +118,25 @@ class Agent:
         self._connector.stop()
         self._leave()
         self._budget.close()
+        self._diary.close()
+        if self._drill is not None:
+            self._drill.close()
         self._view()
         return 0
 
     def _leave(self) -> None:
         """Hang up; the server is told if this host does not come back."""
         link, self._link = self._link, None
-        if link is None:
-            return
-        if self._proved and halting.is_going_down(committed=self._committed):
+        told = link is not None and self._proved
+        going = (told or self._plan.outage) and halting.is_going_down(committed=self._committed)
+        if going:
             log.warning("this host is going down", extra={"outage": self._plan.outage})
+        if link is not None and told and going:
             link.leave(replace(status_of(self._plan), phase="halting"), LEAVE_TIMEOUT)
-        else:
+        elif link is not None:
             link.close()
+        if going:
+            self._diary.note(self._plan.outage, Kind.HALTING, spent=self._plan.spent)
 
     @property
     def _committed(self) -> bool:
@@ -154,7 +166,9 @@ class Agent:
 
     def _turn(self) -> None:
         """One pass: sleep, take what has come, decide, tell."""
-        due = max(self._checked, self._plan.wake_at)
+        drilled = self._drill.wake_at if self._drill is not None else None
+        wake_at = self._plan.wake_at if drilled is None else min(self._plan.wake_at, drilled)
+        due = max(self._checked, wake_at)
         ready = self._selector.select(max(0.0, due - time.monotonic()))
         self._awake = min(due, time.monotonic())
         if self._reload_due:
@@ -170,6 +184,8 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        if self._drill is not None:
+            self._drill.passed(self._plan, now())
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
         self._request.watch(self._config.shutdown, over=over)
         self._tell()
@@ -192,15 +208,30 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
-            self._take(policy.heard(self._plan, message, self._rules, now()))
+            self._diary.began(message.upses)
+            before, moment = self._plan, now()
+            self._take(policy.heard(before, message, self._rules, moment))
+            self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+            self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
+
+    def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
+        """Let a drill hear what the real plan has heard."""
+        if self._drill is None:
+            if state.drill is None:
+                return
+            from powmonman.client.drill import Rehearsing
+
+            self._drill = Rehearsing(self._config, self._rules)
+        self._drill.heard(state, before, self._plan, moment)
 
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
         self._proved = True
+        self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
         left = self._plan.left(self._rules)
@@ -246,6 +277,8 @@ class Agent:
             return
         self._link, self._greeted, self._proved = link, False, False
         self._telling.new_server()
+        if self._drill is not None:
+            self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
         self._take(policy.connected(self._plan, now()))
 
@@ -257,6 +290,7 @@ class Agent:
             self._selector.unregister(link)
         link.close()
         self._plan = policy.disconnected(self._plan)
+        self._diary.contact(self._plan, lost=str(error))
         level = logging.WARNING if self._proved or error.refused else logging.DEBUG
         log.log(level, "connection to %s lost: %s", link.host, error)
         notify.notify(STATUS="looking for the server")
@@ -264,7 +298,8 @@ class Agent:
 
     def _take(self, step: policy.Step) -> None:
         """Carry out what was decided, in the order in which it was."""
-        outage, (self._plan, commands) = self._plan.outage, step
+        before, (self._plan, commands) = self._plan, step
+        outage = before.outage
         # The line about its end belongs to the outage too.
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
@@ -281,6 +316,8 @@ class Agent:
                     self._greeted = True
                 case Run(reason):
                     self._shut_down(reason)
+        # After the request: nothing that is only for the record may come before it.
+        self._diary.follow(before, self._plan, self._rules)
 
     def _hello(self, nonce: int) -> Hello:
         config = self._config
@@ -323,6 +360,8 @@ class Agent:
         """Report what has changed to the server, and keep it for the next process."""
         if self._proved and (status := self._telling.status(self._plan, self._rules)):
             self._send(status)
+        if self._drill is not None and self._proved and (drilled := self._drill.news()):
+            self._send(drilled)
         if self._telling.due(self._plan, connected=self._proved and self._link is not None):
             self._save()
             self._view()
@@ -364,6 +403,8 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        if self._drill is not None:
+            self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
         self._connector.stop()

@@ -17,6 +17,10 @@ import struct
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 if sys.platform == "linux":
     import fcntl
@@ -57,6 +61,13 @@ def cards(network: Path = NETWORK) -> list[Card]:
     except OSError:
         return []
     return [card for place in places if (card := _card(place)) is not None]
+
+
+def armed(found: Sequence[Card]) -> bool | None:
+    """Return whether one of these cards would wake this host; None where nobody can tell."""
+    if any(card.wake == "on" for card in found):
+        return True
+    return None if not found or any(card.wake == "unknown" for card in found) else False
 
 
 def wake_on_lan(name: str) -> tuple[bool, bool]:

@@ -189,11 +189,18 @@ def test_a_configuration_with_mistakes_is_a_fault(fleet: Fleet) -> None:
 def test_roots_unit_must_be_active_where_it_is_to_run_the_commands(fleet: Fleet) -> None:
     server, nas = fleet.server(), fleet.client("nas", shutdown__via="unit")
     fleet.up(server, nas)
+    fleet.tool("systemctl", says="loaded")
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == []
-    assert fleet.calls("systemctl") == ["is-active --quiet powmonman-shutdown.path"]
+    assert fleet.calls("systemctl") == [
+        "is-active --quiet powmonman-shutdown.path",
+        "is-active --quiet powmonman-shutdown-check.path",
+        "show --property=LoadState --value powmonman-shutdown.service",
+    ]
     fleet.tool("systemctl", exit_code=3)
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == [
-        "powmonman-shutdown.path is not active: nothing would shut this host down"
+        "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown-check.path is not active: no drill could check the commands",
+        "powmonman-shutdown.service is not known: nothing would run the commands",
     ]
 
 

@@ -26,6 +26,8 @@ UNITS = {
     "powmonman-shutdown.path": "powmonman_client",
     "powmonman-shutdown.service": "powmonman_client",
     "powmonman-wake.service": "powmonman_client",
+    "powmonman-shutdown-check.path": "powmonman_client",
+    "powmonman-shutdown-check.service": "powmonman_client",
 }
 
 
@@ -136,7 +138,7 @@ def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) ->
     assert found["PrivateUsers"] == ["yes"]
 
 
-@pytest.mark.parametrize("unit", ["powmonman-shutdown.path", "powmonman-shutdown.service"])
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "shutdown" in unit])
 def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
     assert settings(unit)["StartLimitIntervalSec"] == ["0"]
 
@@ -145,6 +147,38 @@ def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
     assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
+
+
+def test_the_check_takes_its_request_away_and_runs_no_command() -> None:
+    """And it leaves its result where the client can't write."""
+    assert settings("powmonman-shutdown-check.path")["PathExists"] == [
+        "/run/powmonman/shutdown-check"
+    ]
+    found = settings("powmonman-shutdown-check.service")
+    # Whatever the client has put there, a directory too, must not start it again and again.
+    assert found["ExecStartPre"] == ["rm -rf /run/powmonman/shutdown-check"]
+    assert found["RuntimeDirectory"] == ["powmonman-check"]
+    assert found["RuntimeDirectoryPreserve"] == ["yes"]
+    assert found["ExecStart"] == [
+        "/usr/local/bin/powmonman run-shutdown --check --config /etc/powmonman/client.yml"
+    ]
+
+
+def test_the_client_brings_both_paths_to_root_with_it() -> None:
+    assert settings("powmonman-client.service")["Wants"] == [
+        "powmonman-shutdown.path powmonman-shutdown-check.path"
+    ]
+    assert settings("powmonman-shutdown-check.path")["PartOf"] == ["powmonman-shutdown.path"]
+
+
+def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:
+    timer = fill(
+        "powmonman_server", "powmonman-drill.timer", powmonman_server_drill_timer="monthly"
+    )
+    assert "OnCalendar=monthly\nPersistent=no" in re.sub("(?m)^#.*\n", "", timer)
+    service = fill("powmonman_server", "powmonman-drill.service", powmonman_drill_scale="10")
+    assert " drill --config /etc/powmonman/server.yml --scale 10.0\n" in service
+    assert "KillSignal=SIGINT" in service
 
 
 def test_nothing_ends_the_commands_before_their_time() -> None:

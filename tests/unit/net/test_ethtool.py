@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from powmonman.net import ethtool
-from powmonman.net.ethtool import Card, arm, cards, wake_on_lan
+from powmonman.net.ethtool import Card, arm, armed, cards, wake_on_lan
 
 MAGIC, PHY = 0x20, 0x1
 MAC = "02:00:5e:10:00:01"
@@ -147,3 +147,21 @@ def test_the_file_alone_prints_the_cards() -> None:
         [sys.executable, "-I", "-S", "-c", source], capture_output=True, check=True, text=True
     )
     assert isinstance(json.loads(done.stdout), list)
+
+
+def card(wake: str) -> Card:
+    return Card("eth0", (MAC,), wireless=False, wake=wake)
+
+
+@pytest.mark.parametrize(
+    ("states", "would_wake"),
+    [
+        ((), None),
+        (("on", "unknown"), True),
+        (("off",), False),
+        (("unable",), False),
+        (("off", "unknown"), None),
+    ],
+)
+def test_one_card_that_is_armed_is_enough(states: tuple[str, ...], would_wake: bool | None) -> None:
+    assert armed([card(state) for state in states]) is would_wake
