@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from powmonman.config.loader import load
+from powmonman.config.schema import ServerConfig
+
 from .rollout import Rollout, Run, needs_ansible, play
 
 if TYPE_CHECKING:
@@ -322,3 +325,41 @@ def test_an_order_that_can_not_be_is_refused_before_anything_is_changed(
     for text in said:
         assert text in refused.text
     assert not rollout.stage.exists()
+
+
+def test_of_a_server_that_goes_down_too_it_is_said_what_is_lost(tmp_path: Path) -> None:
+    """And nothing is refused: it may be meant so."""
+    hosts = (
+        "powmonman_server: {hosts: {pi: {ansible_host: 127.0.0.11}}}\n"
+        "powmonman_client: {hosts: {pi: , database: {powmonman_client_dry_run: true}}}\n"
+    )
+    checked = Rollout(tmp_path, hosts).run("--check")
+    assert checked.code == 0, checked.output
+    assert "WARNING: pi is the server and goes down too" in checked.text
+    assert "On a UPS that never runs dry it stays off for ever." in checked.text
+    assert "WARNING: pi: powmonman_client_wait_for: database only rehearses" in checked.text
+
+
+def test_the_server_is_told_of_hosts_that_a_play_leaves_out(tmp_path: Path) -> None:
+    """The addresses that an earlier play found stay, and so does the order of all."""
+    rollout = Rollout(tmp_path, CHAIN)
+    (rollout.inventory / "host_vars" / "nas.yml").write_text(
+        json.dumps(
+            {"powmonman_client_wait_for": ["web"], "powmonman_client_macs": ["02:00:5e:00:53:01"]}
+        )
+    )
+    config = rollout.stage / "pi" / "etc" / "powmonman" / "server.yml"
+    try:
+        first = rollout.run()
+        assert first.code == 0, first.output
+        before = config.read_text("utf-8")
+        again = rollout.run("--limit", "pi")
+    finally:
+        rollout.stop()
+    assert again.code == 0, again.output
+    assert again.changed("pi") == 0
+    assert config.read_text("utf-8") == before
+    read = load(config, ServerConfig)
+    assert read.order.hosts["nas"].wait_for == ("web",)
+    assert read.recovery.hosts["nas"].macs == ("02:00:5e:00:53:01",)
+    assert read.recovery.hosts["web"].method == "none"
