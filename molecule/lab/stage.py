@@ -36,7 +36,15 @@ class Stage:
 
     def at(self) -> float:
         """Return the record's time: seconds since it began."""
-        return round(time.monotonic() - self.began, 2)
+        return self.since(time.monotonic())
+
+    def since(self, monotonic: float) -> float:
+        """Return the record's time of a moment on the monotonic clock."""
+        return round(monotonic - self.began, 2)
+
+    def moment(self, wall: float) -> float:
+        """Return the record's time of a moment on the wall clock, which the hosts share."""
+        return self.since(wall - time.time() + time.monotonic())
 
     def status(self, server: str) -> dict[str, Any]:
         """Return what a server says of its UPSes and clients."""

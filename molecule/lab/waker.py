@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -55,6 +56,7 @@ class Waker:
         switch_on: Boots a host and says whether it got a boot id of its own; None: it wasn't off.
         clock: The monotonic clock.
         lose: How many of the first attempts to wake a host are lost on the way.
+        tell: Takes what happens, in words.
         faults: What kept a host from being switched on.
     """
 
@@ -63,19 +65,26 @@ class Waker:
     switch_on: Callable[[str], bool | None]
     clock: Callable[[], float]
     lose: dict[str, int] = field(default_factory=dict)
+    tell: Callable[[str], object] = lambda _: None
     packets: list[Packet] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, fleet: Fleet, clock: Callable[[], float], lose: dict[str, int]) -> Self:
+    def of(
+        cls,
+        fleet: Fleet,
+        lose: dict[str, int] | None = None,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> Self:
         """Return the waker of a fleet's own network."""
         return cls(
             fleet.beside_the_hosts(sys.executable, str(LISTENER), fleet.bridge()),
             {host.mac: host.name for host in fleet.hosts},
             fleet.boot_if_off,
-            clock,
-            lose,
+            time.monotonic,
+            lose or {},
+            tell,
         )
 
     def __enter__(self) -> Self:
@@ -85,7 +94,12 @@ class Waker:
             LabError: The listener could not be started; it has said why.
         """
         self._process = subprocess.Popen(
-            self.listener, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self.listener,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for who waits here.
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
@@ -107,15 +121,20 @@ class Waker:
             said = json.loads(line)
             packet = self._packet(said["at"], said["mac"], said["to"])
             self.packets.append(packet)
-            if not packet.host or packet.lost:
-                continue
-            try:
-                own = self.switch_on(packet.host)
-            except LabError as error:
-                self.faults.append(f"{packet.host}: {error}")
-                continue
-            if own is not None:
-                self.starts.append(Start(packet.host, packet.at, self.clock(), own))
+            self.tell(f"a magic packet for {packet.host or packet.mac}, to {packet.to}")
+            if packet.host and not packet.lost:
+                self._wake(packet)
+
+    def _wake(self, packet: Packet) -> None:
+        try:
+            own = self.switch_on(packet.host)
+        except LabError as error:
+            self.faults.append(f"{packet.host}: {error}")
+            self.tell(self.faults[-1])
+            return
+        if own is not None:
+            self.starts.append(Start(packet.host, packet.at, self.clock(), own))
+            self.tell(f"{packet.host} was off and is switched on")
 
     def _packet(self, at: float, mac: str, to: str) -> Packet:
         earlier = next((each for each in reversed(self.packets) if each.mac == mac), None)
