@@ -69,10 +69,12 @@ class Stage:
         }
 
     def boot_ids(self) -> dict[str, str]:
-        """Return the boot id that each host of a fleet has."""
+        """Return the boot id that each host of a fleet has, of those that run."""
+        states = self.fleet.states()
         return {
             host: self.fleet.run(host, "cat", "/proc/sys/kernel/random/boot_id").strip()
             for host in {*self.clients, *self.clients_of}
+            if states[host] == "running"
         }
 
     def until(self, what: str, look: Callable[[], T], met: Callable[[T], bool], limit: float) -> T:

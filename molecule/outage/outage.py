@@ -39,6 +39,7 @@ LONGEST_OUTAGE = 60.0
 LONGEST_RECOVERY = 60.0
 WENT = "/srv/went"
 HANG = "/srv/hangs"
+COMMITS = ("journalctl", "--unit=powmonman-client", "--output=json", "--grep=shutting down now")
 
 
 class Watch:
@@ -126,6 +127,15 @@ def went(stage: Stage) -> dict[str, list[float]]:
     }
 
 
+def committed(stage: Stage) -> dict[str, list[float]]:
+    """Return when each host committed, as its journal says; one moment each time."""
+    told = {host: stage.fleet.run(host, *COMMITS).splitlines() for host in GOING}
+    return {
+        host: [stage.moment(int(json.loads(line)["__REALTIME_TIMESTAMP"]) / 1e6) for line in lines]
+        for host, lines in told.items()
+    }
+
+
 def back(rows: Rows) -> set[str]:
     """Return who is connected and has nothing to do."""
     return {host for host in GOING if rows[host]["connected"] and rows[host]["phase"] == "idle"}
@@ -160,6 +170,7 @@ def in_order(stage: Stage) -> dict[str, Any]:
         "due": deadlines,
         "returned": returned,
         "ended": ended,
+        "committed": committed(stage),
         "went": went(stage),
         "off": watch.off,
         "finished": watch.finished,
@@ -219,6 +230,7 @@ def broken(stage: Stage) -> dict[str, Any]:
         "reset": reset,
         "reset_own_boot_id": own,
         "ended": ended,
+        "committed": committed(stage),
         "went": went(stage),
         "off": watch.off,
         "finished": watch.finished,
