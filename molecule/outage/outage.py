@@ -1,102 +1,58 @@
-"""A drill and two outages on hosts that wait for one another, and a record of who did what when.
+"""Three outages and a drill on hosts that wait for one another, and a record of who did what when.
 
-1. A drill says when each host would go.
-2. One host is switched off by hand, and must stay off.
-3. The mains fail. Everybody goes, in order; the mains return, and real magic packets switch them on
-   again, in reverse order. The first attempt to wake one of them is lost on the way.
-4. The mains fail again, and one host never goes down. The server is killed twice: while a host
-   waits, and in the midst of the recovery. The host that hangs is reset by hand.
+Everybody goes, in order; then the mains return, and real magic packets switch them on again, in
+reverse order. One host is off beforehand, and must stay off.
+
+1. The server is killed twice: while a host waits, and in the midst of the recovery. The first
+   attempt to wake one host is lost on the way.
+2. Nothing breaks. Beforehand a drill has said when each host would go.
+3. One host never goes down. When it has been waited for long enough, the mains return, and whoever
+   has just begun to go is on its way down. The one that hangs is reset by hand.
 """
 
 from __future__ import annotations
 
-import json
+import subprocess
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
+from act import GOING, HANGS, LONGEST, NAS, SERVER, WEB, Act, since, went
 from stage import PATIENCE, Stage, play
-from waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from act import Rows
 
-    Rows = dict[str, dict[str, Any]]
-
-SERVER = "pi"
-WEB = ["web1", "web2"]
-NAS = "nas"
-HANGS = "hypervisor"
+SCENARIO = Path(__file__).parent
+DRILL = SCENARIO.parents[1] / "playbooks" / "drill.yml"
 SPARE = "spare"
-GOING = [*WEB, HANGS, NAS]
 LOST_PACKETS = {"web1": 1}
-QUIET = 4.0
-LONGEST_OUTAGE = 60.0
-LONGEST_RECOVERY = 60.0
-WENT = "/srv/went"
 HANG = "/srv/hangs"
-COMMITS = ("journalctl", "--unit=powmonman-client", "--output=json", "--grep=shutting down now")
-
-
-class Watch:
-    """What the server says of each host whenever that changes, and when each host is off.
-
-    Attributes:
-        story: Of each host: when, and what was said of it.
-        off: When each host was first seen powered off.
-        finished: The same as podman wrote it down.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self.rows: Rows = {}
-        self.story: dict[str, list[list[Any]]] = {host: [] for host in GOING}
-        self.off: dict[str, float] = {}
-        self.finished: dict[str, float] = {}
-
-    def look(self) -> Rows:
-        """Ask once; a server that is dead for the moment has said nothing new."""
-        stage = self._stage
-        for host in stage.note_exits(self.off):
-            if host not in self.finished:
-                self.finished[host] = stage.moment(stage.fleet.finished(host))
-        try:
-            self.rows = stage.hosts()
-        except ValueError:
-            return self.rows
-        for host, told in self.story.items():
-            row = self.rows[host]
-            said = [row["connected"], row["phase"]]
-            if not told or told[-1][1:] != said:
-                told.append([stage.at(), *said])
-        return self.rows
-
-    def until(self, what: str, met: Callable[[Rows], bool], limit: float) -> Rows:
-        """Look until `met`; return what was seen."""
-        return self._stage.until(what, self.look, met, limit)
-
-
-def mains(stage: Stage, word: str) -> float:
-    """Pull the plug, or put it back; return when."""
-    stage.fleet.run(SERVER, "powmonman", "simulate", word)
-    return stage.at()
-
-
-def kill_server(stage: Stage) -> float:
-    """Kill the server; systemd starts it again. Return when."""
-    stage.fleet.run(SERVER, "systemctl", "kill", "--signal=KILL", "powmonman-server.service")
-    return stage.at()
 
 
 def drill(stage: Stage) -> dict[str, Any]:
-    """Let the fleet say beforehand what an outage would do."""
+    """Let the fleet say beforehand what an outage would do, as its operator would ask it."""
     began = stage.at()
-    answer = stage.fleet.run(SERVER, "sh", "-c", "powmonman drill --json || :")
-    return {"began": began, "ended": stage.at(), "report": json.loads(answer)}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ansible", "playbook"),
+            *("--inventory", str(SCENARIO / "inventory"), str(DRILL)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(done.stdout, done.stderr, file=sys.stderr)
+    return {
+        "began": began,
+        "ended": stage.at(),
+        "rc": done.returncode,
+        "told": done.stdout,
+        "found": stage.status(SERVER)["drill"],
+        "went": since(began, went(stage)),
+    }
 
 
 def switch_off(stage: Stage, host: str) -> None:
@@ -105,149 +61,108 @@ def switch_off(stage: Stage, host: str) -> None:
     stage.until(f"{host} is off", lambda: stage.fleet.state(host), "exited".__eq__, PATIENCE)
 
 
-def due(stage: Stage, watch: Watch) -> dict[str, list[float]]:
-    """Wait until everybody counts; return between which moments each deadline lies."""
-    counting = watch.until(
-        "everybody counts",
-        lambda rows: all(rows[host]["phase"] == "counting" for host in GOING),
-        PATIENCE,
-    )
-    # The answer is younger than the question and older than its arrival.
-    return {
-        host: [round(moment + counting[host]["left"], 2) for moment in (stage.asked, stage.at())]
-        for host in GOING
-    }
-
-
-def went(stage: Stage) -> dict[str, list[float]]:
-    """Return when each host ran its commands, as it wrote down itself; one moment each time."""
-    return {
-        host: [stage.moment(float(line)) for line in stage.fleet.run(host, "cat", WENT).split()]
-        for host in GOING
-    }
-
-
-def committed(stage: Stage) -> dict[str, list[float]]:
-    """Return when each host committed, as its journal says; one moment each time."""
-    told = {host: stage.fleet.run(host, *COMMITS).splitlines() for host in GOING}
-    return {
-        host: [stage.moment(int(json.loads(line)["__REALTIME_TIMESTAMP"]) / 1e6) for line in lines]
-        for host, lines in told.items()
-    }
-
-
-def back(rows: Rows) -> set[str]:
-    """Return who is connected and has nothing to do."""
-    return {host for host in GOING if rows[host]["connected"] and rows[host]["phase"] == "idle"}
-
-
-def heard(stage: Stage, waker: Waker) -> dict[str, Any]:
-    """Return what the waker heard and did, by the clock of the record."""
-    return {
-        "packets": [asdict(each) | {"at": stage.since(each.at)} for each in waker.packets],
-        "starts": [
-            asdict(each) | {"at": stage.since(each.at), "running": stage.since(each.running)}
-            for each in waker.starts
-        ],
-        "faults": waker.faults,
-    }
-
-
-def in_order(stage: Stage) -> dict[str, Any]:
-    """Lose the mains until everybody is off, and put them back."""
-    watch, boot_ids = Watch(stage), stage.boot_ids()
-    with Waker.of(stage.fleet, LOST_PACKETS) as waker:
-        lost = mains(stage, "off")
-        deadlines = due(stage, watch)
-        watch.until("everybody is off", lambda _: set(GOING) <= set(watch.off), LONGEST_OUTAGE)
-        returned = mains(stage, "on")
-        watch.until("everybody is back", lambda rows: back(rows) == set(GOING), LONGEST_RECOVERY)
-        ended = stage.at()
+def kills(stage: Stage) -> dict[str, Any]:
+    """Kill the server while a host waits, and while it wakes them."""
+    act = Act(stage, LOST_PACKETS)
+    with act.waker:
+        act.lose_the_mains()
+        act.watch.until("a host waits for those that have gone", waits_for_gone, LONGEST)
+        act.kill_the_server()
+        act.until_off(*GOING)
+        act.put_the_mains_back()
+        act.until_back(NAS)
+        act.kill_the_server()
+        act.until_back(*GOING)
         # Whoever has no need of it any more gets no packet either.
-        time.sleep(QUIET)
-    return {
-        "lost": lost,
-        "due": deadlines,
-        "returned": returned,
-        "ended": ended,
-        "committed": committed(stage),
-        "went": went(stage),
-        "off": watch.off,
-        "finished": watch.finished,
-        "story": watch.story,
-        "boot_ids_before": boot_ids,
-        "boot_ids_after": stage.boot_ids(),
-        "states": stage.fleet.states(),
-        **heard(stage, waker),
-    }
+        act.look_on()
+    return act.end()
 
 
-def broken(stage: Stage) -> dict[str, Any]:
-    """Lose the mains while one host hangs, kill the server twice, and put the mains back."""
-    fleet, watch, boot_ids = stage.fleet, Watch(stage), stage.boot_ids()
+def undisturbed(stage: Stage) -> dict[str, Any]:
+    """Let everything be as it was drilled."""
+    act = Act(stage)
+    with act.waker:
+        act.lose_the_mains()
+        act.until_off(*GOING)
+        act.put_the_mains_back()
+        act.until_back(*GOING)
+    return act.end()
+
+
+def hangs(stage: Stage) -> dict[str, Any]:
+    """Let one host never go down, until somebody resets it."""
+    fleet, act = stage.fleet, Act(stage)
     fleet.run(HANGS, "touch", HANG)
-    with Waker.of(fleet) as waker:
-        lost = mains(stage, "off")
-        deadlines = due(stage, watch)
-        watch.until(
-            "one host waits for those that have gone",
-            lambda rows: (
-                rows[HANGS]["phase"] == "waiting"
-                and not any(rows[host]["phase"] in {"counting", "waiting"} for host in WEB)
-            ),
-            LONGEST_OUTAGE,
-        )
-        killed = [kill_server(stage)]
-        # It had committed when the mains came back, and may still be on its way down.
-        watch.until(
+    with act.waker:
+        act.lose_the_mains()
+        act.watch.until(
             f"{NAS} goes",
-            lambda rows: rows[NAS]["phase"] in {"committed", "halting"} or NAS in watch.off,
-            LONGEST_OUTAGE,
+            lambda rows: rows[NAS]["phase"] in {"committed", "halting"} or NAS in act.watch.off,
+            LONGEST,
         )
-        returned = mains(stage, "on")
-        watch.until(f"{NAS} is back", lambda rows: NAS in back(rows) and NAS in watch.off, 60.0)
-        nas_back = stage.at()
-        killed.append(kill_server(stage))
-        end = time.monotonic() + QUIET
-        while time.monotonic() < end:
-            watch.look()
-            time.sleep(0.1)
-        before_the_reset = fleet.states()
+        act.put_the_mains_back()
+        act.until_off(NAS)
+        act.until_back(NAS)
+        act.look_on()
+        act.record["before_the_reset"] = fleet.states()
         fleet.run(HANGS, "rm", HANG)
         fleet.cut(HANGS)
-        own = fleet.boot(HANGS)
-        reset = stage.at()
-        watch.until("everybody is back", lambda rows: back(rows) == set(GOING), LONGEST_RECOVERY)
-        ended = stage.at()
-        time.sleep(QUIET)
-    return {
-        "lost": lost,
-        "due": deadlines,
-        "killed": killed,
-        "returned": returned,
-        "nas_back": nas_back,
-        "before_the_reset": before_the_reset,
-        "reset": reset,
-        "reset_own_boot_id": own,
-        "ended": ended,
-        "committed": committed(stage),
-        "went": went(stage),
-        "off": watch.off,
-        "finished": watch.finished,
-        "story": watch.story,
-        "boot_ids_before": boot_ids,
-        "boot_ids_after": stage.boot_ids(),
-        "states": fleet.states(),
-        **heard(stage, waker),
-    }
+        act.record["reset_own_boot_id"] = fleet.boot(HANGS)
+        act.record["reset"] = stage.at()
+        act.until_back(*GOING)
+    return act.end()
+
+
+def waits_for_gone(rows: Rows) -> bool:
+    """Whether those have gone that one host still waits for, as far as the server knows."""
+    return rows[HANGS]["phase"] == "waiting" and not any(
+        rows[host]["phase"] in {"counting", "waiting"} for host in WEB
+    )
+
+
+def measured(drilled: dict[str, Any], outage: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return how far the drill was from the outage that followed, and how long each took back.
+
+    Seconds: of the commit since the loss, as drilled and real; from the return of the mains and
+    from the packet that switched it on to when the server had it back.
+    """
+    foreseen = {row["name"]: row["committed"] for row in drilled["found"]["hosts"]}
+    woken = {start["host"]: start["at"] for start in outage["starts"]}
+    found = {}
+    for host in GOING:
+        real = outage["committed"][host][0] - outage["lost"]
+        came = next(
+            at
+            for at, connected, phase in outage["story"][host]
+            if at > outage["returned"] and connected and phase == "idle"
+        )
+        found[host] = {
+            "drilled": foreseen[host],
+            "real": round(real, 2),
+            "error": round(foreseen[host] - real, 2),
+            "back_after_the_mains": round(came - outage["returned"], 2),
+            "back_after_the_packet": round(came - woken[host], 2),
+        }
+    return found
 
 
 def acts(stage: Stage) -> dict[str, Any]:
     """Play all of it."""
     stage.all_in("idle")
+    switch_off(stage, SPARE)
+    first = kills(stage)
+    stage.fleet.boot(SPARE)
+    stage.all_in("idle")
     drilled = drill(stage)
     switch_off(stage, SPARE)
-    return {"drill": drilled, "order": in_order(stage), "broken": broken(stage)}
+    second = undisturbed(stage)
+    return {
+        "kills": first,
+        "drill": drilled,
+        "undisturbed": second,
+        "hangs": hangs(stage),
+        "measured": measured(drilled, second),
+    }
 
 
 if __name__ == "__main__":

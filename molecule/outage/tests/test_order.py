@@ -1,4 +1,4 @@
-"""Down in the order of who needs whom, and up in reverse: the first outage of the record."""
+"""Down in the order of who needs whom, and up in reverse; whether the server is killed or not."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ WAITS = {"hypervisor": WEB, "nas": ("hypervisor",)}
 PAIRS = [(waits, awaited) for waits, whom in WAITS.items() for awaited in whom]
 SPARE = "spare"
 WAIT_TIMEOUT = {"hypervisor": 12.0, "nas": 16.0}
-WAKE_AFTER = 5.0
+WAKE_AFTER = 3.0
 RESTORE_CONFIRM = 2.0
 REPEAT = 3.0
 # On a machine that carries all of them at once.
 LATE = 2.0
 
 
-@pytest.fixture
-def outage(record: dict[str, Any]) -> dict[str, Any]:
-    return record["order"]
+@pytest.fixture(params=["kills", "undisturbed"])
+def outage(request: pytest.FixtureRequest, record: dict[str, Any]) -> dict[str, Any]:
+    return record[request.param]
 
 
 def packets(outage: dict[str, Any], host: str) -> list[dict[str, Any]]:
@@ -78,7 +78,8 @@ def test_a_host_is_woken_when_the_one_that_waited_for_it_runs_again(
     assert start(outage, waited)["running"] < packets(outage, woken)[0]["at"]
 
 
-def test_a_lost_packet_is_sent_again(outage: dict[str, Any]) -> None:
+def test_a_lost_packet_is_sent_again(record: dict[str, Any]) -> None:
+    outage = record["kills"]
     heard = packets(outage, "web1")
     lost = [packet["at"] for packet in heard if packet["lost"]]
     arrived = [packet["at"] for packet in heard if not packet["lost"]]
@@ -90,9 +91,21 @@ def test_a_lost_packet_is_sent_again(outage: dict[str, Any]) -> None:
 def test_a_host_that_was_off_beforehand_gets_no_packet_and_stays_off(
     record: dict[str, Any],
 ) -> None:
-    for outage in (record["order"], record["broken"]):
+    for outage in (record["kills"], record["undisturbed"], record["hangs"]):
         assert {packet["host"] for packet in outage["packets"]} <= set(GOING)
         assert outage["states"][SPARE] == "exited"
+
+
+def test_the_server_was_killed_while_a_host_waited_and_in_the_midst_of_the_recovery(
+    record: dict[str, Any],
+) -> None:
+    """What it knew of those that had gone was on its disk, and so was whom to wake."""
+    outage = record["kills"]
+    first, second = outage["killed"]
+    assert max(outage["committed"][host][0] for host in WEB) < first
+    assert first < outage["committed"]["hypervisor"][0]
+    assert start(outage, "nas")["running"] < second
+    assert second < min(start(outage, host)["running"] for host in WEB)
 
 
 def test_each_host_came_back_with_a_boot_id_of_its_own(outage: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The second outage of the record: a host never goes down, and the server is killed twice."""
+"""A host that never goes down: who waits for it goes all the same, and it is not called back."""
 
 from __future__ import annotations
 
@@ -10,61 +10,52 @@ WEB = ("web1", "web2")
 HANGS = "hypervisor"
 NAS = "nas"
 GOING = (*WEB, HANGS, NAS)
-WAIT_TIMEOUT = {HANGS: 12.0, NAS: 16.0}
+WAIT_TIMEOUT = 16.0
+# On a machine that carries all of them at once.
 LATE = 2.0
 
 
 @pytest.fixture
 def outage(record: dict[str, Any]) -> dict[str, Any]:
-    return record["broken"]
+    return record["hangs"]
 
 
-def first_packet(outage: dict[str, Any], host: str) -> float:
-    return min(packet["at"] for packet in outage["packets"] if packet["host"] == host)
-
-
-def test_a_server_killed_while_a_host_waits_still_tells_it_when_its_wait_is_over(
-    outage: dict[str, Any],
-) -> None:
-    """What it knew of those that had gone was on its disk."""
-    committed = outage["committed"][HANGS][1]
-    assert outage["killed"][0] < committed
-    assert max(outage["finished"][host] for host in WEB) < committed
-    assert committed < outage["due"][HANGS][0] + WAIT_TIMEOUT[HANGS]
-
-
-def test_whoever_waits_for_a_host_that_never_goes_down_goes_when_its_wait_is_over(
-    outage: dict[str, Any],
-) -> None:
+def test_the_host_that_hangs_had_gone_as_far_as_it_could(outage: dict[str, Any]) -> None:
+    assert max(outage["finished"][host] for host in WEB) < outage["committed"][HANGS][0]
     assert outage["before_the_reset"][HANGS] == "running"
     assert HANGS not in outage["off"]
-    first, last = (moment + WAIT_TIMEOUT[NAS] for moment in outage["due"][NAS])
-    assert first <= outage["committed"][NAS][1] <= last + LATE
+
+
+def test_whoever_waits_for_it_goes_when_its_wait_is_over(outage: dict[str, Any]) -> None:
+    first, last = (moment + WAIT_TIMEOUT for moment in outage["due"][NAS])
+    assert first <= outage["committed"][NAS][0] <= last + LATE
 
 
 @pytest.mark.parametrize("host", GOING)
 def test_no_host_runs_its_commands_more_than_once_in_an_outage(
-    outage: dict[str, Any], host: str
+    record: dict[str, Any], host: str
 ) -> None:
-    assert len(outage["went"][host]) == 2
+    """However long it hangs, and however often the server is killed."""
+    ran = [len(record[act]["went"][host]) for act in ("kills", "undisturbed", "hangs")]
+    assert ran == [1, 1, 1]
 
 
 def test_a_host_that_had_committed_when_the_mains_came_back_is_brought_back(
     outage: dict[str, Any],
 ) -> None:
-    assert outage["committed"][NAS][1] < outage["returned"]
+    assert outage["committed"][NAS][0] < outage["returned"]
     assert [start["host"] for start in outage["starts"]].count(NAS) == 1
 
 
 def test_a_host_that_hangs_is_not_back_by_being_there(outage: dict[str, Any]) -> None:
     """It is connected, with the boot id that it had: those that it waited for are not woken."""
     assert {outage["before_the_reset"][host] for host in WEB} == {"exited"}
-    for host in WEB:
-        assert outage["reset"] - 1.0 < first_packet(outage, host)
+    woken = [packet["at"] for packet in outage["packets"] if packet["host"] in WEB]
+    # When the reset was done is written down after it has booted.
+    assert min(woken) > outage["reset"] - LATE
 
 
-def test_a_server_killed_during_the_recovery_goes_on_with_it(outage: dict[str, Any]) -> None:
-    assert outage["nas_back"] <= outage["killed"][1] < outage["reset"]
+def test_in_the_end_everybody_is_back(outage: dict[str, Any]) -> None:
     started = [start["host"] for start in outage["starts"]]
     assert (started[0], sorted(started[1:])) == (NAS, sorted(WEB))
     assert {outage["states"][host] for host in GOING} == {"running"}
