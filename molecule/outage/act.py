@@ -30,17 +30,22 @@ class Watch:
     """What the server says of each host whenever that changes, and when each host is off.
 
     Attributes:
-        story: Of each host: when, and what was said of it.
+        asked: When the server was last asked.
+        story: Of each host: when, and what was said of it: whether it is connected, its phase, and
+            how far it has come in the recovery.
         off: When each host was first seen powered off.
         finished: The same as podman wrote it down.
+        came: When the server first counted each host as back, since the mains are.
     """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.rows: Rows = {}
+        self.asked = 0.0
         self.story: dict[str, list[list[Any]]] = {host: [] for host in GOING}
         self.off: dict[str, float] = {}
         self.finished: dict[str, float] = {}
+        self.came: dict[str, float] = {}
 
     def look(self) -> Rows:
         """Ask once; a server that is dead for the moment has said nothing new."""
@@ -48,18 +53,23 @@ class Watch:
         for host in stage.note_exits(self.off):
             if host not in self.finished:
                 self.finished[host] = stage.moment(stage.fleet.finished(host))
+        self.asked = stage.at()
         try:
-            self.rows = stage.hosts()
+            report = stage.status(SERVER)
         except ValueError:
             return self.rows
+        self.rows = {row["name"]: row for row in report["clients"]}
+        recovery = {row["name"]: row["phase"] for row in report["recovery"]["hosts"]}
         for host, told in self.story.items():
             row = self.rows[host]
-            said = [row["connected"], row["phase"]]
+            said = [row["connected"], row["phase"], recovery.get(host, "")]
             if not told or told[-1][1:] != said:
                 told.append([stage.at(), *said])
+            if said == [True, "idle", "back"]:
+                self.came.setdefault(host, stage.at())
         return self.rows
 
-    def until(self, what: str, met: Callable[[Rows], bool], limit: float) -> Rows:
+    def until(self, what: str, met: Callable[[Rows], bool], limit: float = LONGEST) -> Rows:
         """Look until `met`; return what was seen."""
         return self._stage.until(what, self.look, met, limit)
 
@@ -74,23 +84,36 @@ class Act:
         self.record: dict[str, Any] = {"boot_ids_before": stage.boot_ids(), "killed": []}
 
     def lose_the_mains(self) -> None:
-        """Pull the plug, and note when each host is due."""
-        self.record["lost"] = mains(self.stage, "off")
-        self.record["due"] = due(self.stage, self.watch)
+        """Pull the plug, and note between which moments each deadline lies."""
+        stage = self.stage
+        self.record["lost"] = mains(stage, "off")
+
+        def counting(rows: Rows) -> bool:
+            return all(rows[host]["phase"] == "counting" for host in GOING)
+
+        rows = self.watch.until("everybody counts", counting, PATIENCE)
+        # The answer is younger than the question and older than its arrival.
+        moments = (self.watch.asked, stage.at())
+        self.record["outage"] = rows[NAS]["outage"]
+        self.record["due"] = {
+            host: [round(moment + rows[host]["left"], 2) for moment in moments] for host in GOING
+        }
 
     def put_the_mains_back(self) -> None:
-        """Put the plug back."""
+        """Put the plug back; who was back after an earlier outage doesn't count."""
         self.record["returned"] = mains(self.stage, "on")
+        self.watch.came.clear()
 
     def until_off(self, *hosts: str) -> None:
         """Wait until they are off."""
-        self.watch.until(
-            f"{', '.join(hosts)} off", lambda _: self.watch.off.keys() >= set(hosts), LONGEST
-        )
+        self._until(hosts, "off", self.watch.off)
 
     def until_back(self, *hosts: str) -> None:
-        """Wait until they are back."""
-        self.watch.until(f"{', '.join(hosts)} back", lambda rows: set(hosts) <= back(rows), LONGEST)
+        """Wait until the server counts them as back."""
+        self._until(hosts, "back", self.watch.came)
+
+    def _until(self, hosts: tuple[str, ...], word: str, seen: dict[str, float]) -> None:
+        self.watch.until(f"{', '.join(hosts)} {word}", lambda _: seen.keys() >= set(hosts))
 
     def kill_the_server(self) -> None:
         """Kill it; systemd starts it again."""
@@ -114,6 +137,7 @@ class Act:
             "went": since(lost, went(stage)),
             "off": watch.off,
             "finished": watch.finished,
+            "came": watch.came,
             "story": watch.story,
             "boot_ids_after": stage.boot_ids(),
             "states": stage.fleet.states(),
@@ -125,20 +149,6 @@ def mains(stage: Stage, word: str) -> float:
     """Pull the plug, or put it back; return when."""
     stage.fleet.run(SERVER, "powmonman", "simulate", word)
     return stage.at()
-
-
-def due(stage: Stage, watch: Watch) -> dict[str, list[float]]:
-    """Wait until everybody counts; return between which moments each deadline lies."""
-    counting = watch.until(
-        "everybody counts",
-        lambda rows: all(rows[host]["phase"] == "counting" for host in GOING),
-        PATIENCE,
-    )
-    # The answer is younger than the question and older than its arrival.
-    return {
-        host: [round(moment + counting[host]["left"], 2) for moment in (stage.asked, stage.at())]
-        for host in GOING
-    }
 
 
 def went(stage: Stage) -> dict[str, list[float]]:
@@ -161,11 +171,6 @@ def committed(stage: Stage) -> dict[str, list[float]]:
 def since(lost: float, moments: dict[str, list[float]]) -> dict[str, list[float]]:
     """Return what belongs to this outage."""
     return {host: [at for at in all_of_it if at > lost] for host, all_of_it in moments.items()}
-
-
-def back(rows: Rows) -> set[str]:
-    """Return who is connected and has nothing to do."""
-    return {host for host in GOING if rows[host]["connected"] and rows[host]["phase"] == "idle"}
 
 
 def heard(stage: Stage, waker: Waker) -> dict[str, Any]:

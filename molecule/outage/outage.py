@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from act import GOING, HANGS, LONGEST, NAS, SERVER, WEB, Act, since, went
+from act import GOING, HANGS, NAS, SERVER, WEB, Act, since, went
 from stage import PATIENCE, Stage, play
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def kills(stage: Stage) -> dict[str, Any]:
     act = Act(stage, LOST_PACKETS)
     with act.waker:
         act.lose_the_mains()
-        act.watch.until("a host waits for those that have gone", waits_for_gone, LONGEST)
+        act.watch.until("a host waits for those that have gone", waits_for_gone)
         act.kill_the_server()
         act.until_off(*GOING)
         act.put_the_mains_back()
@@ -98,7 +98,6 @@ def hangs(stage: Stage) -> dict[str, Any]:
         act.watch.until(
             f"{NAS} goes",
             lambda rows: rows[NAS]["phase"] in {"committed", "halting"} or NAS in act.watch.off,
-            LONGEST,
         )
         act.put_the_mains_back()
         act.until_off(NAS)
@@ -131,17 +130,12 @@ def measured(drilled: dict[str, Any], outage: dict[str, Any]) -> dict[str, dict[
     found = {}
     for host in GOING:
         real = outage["committed"][host][0] - outage["lost"]
-        came = next(
-            at
-            for at, connected, phase in outage["story"][host]
-            if at > outage["returned"] and connected and phase == "idle"
-        )
         found[host] = {
             "drilled": foreseen[host],
             "real": round(real, 2),
             "error": round(foreseen[host] - real, 2),
-            "back_after_the_mains": round(came - outage["returned"], 2),
-            "back_after_the_packet": round(came - woken[host], 2),
+            "back_after_the_mains": round(outage["came"][host] - outage["returned"], 2),
+            "back_after_the_packet": round(outage["came"][host] - woken[host], 2),
         }
     return found
 

@@ -53,6 +53,7 @@ def test_a_host_that_hangs_is_not_back_by_being_there(outage: dict[str, Any]) ->
     woken = [packet["at"] for packet in outage["packets"] if packet["host"] in WEB]
     # When the reset was done is written down after it has booted.
     assert min(woken) > outage["reset"] - LATE
+    assert outage["came"][HANGS] > outage["reset"] - LATE
 
 
 def test_in_the_end_everybody_is_back(outage: dict[str, Any]) -> None:

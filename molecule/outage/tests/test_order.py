@@ -54,7 +54,7 @@ def test_it_is_their_end_that_lets_it_go_and_no_timeout(outage: dict[str, Any], 
 
 @pytest.mark.parametrize("host", WAITS)
 def test_the_server_shows_that_it_waits(outage: dict[str, Any], host: str) -> None:
-    phases = list(dict.fromkeys(phase for _, _, phase in outage["story"][host]))
+    phases = list(dict.fromkeys(phase for _, _, phase, _ in outage["story"][host]))
     assert phases[phases.index("counting") :][:2] == ["counting", "waiting"]
 
 
@@ -76,6 +76,16 @@ def test_a_host_is_woken_when_the_one_that_waited_for_it_runs_again(
     outage: dict[str, Any], waited: str, woken: str
 ) -> None:
     assert start(outage, waited)["running"] < packets(outage, woken)[0]["at"]
+
+
+@pytest.mark.parametrize("host", GOING)
+def test_a_host_counts_as_back_when_it_has_booted_and_not_before(
+    outage: dict[str, Any], host: str
+) -> None:
+    """Between its commit and its boot the server never says so, though it may be connected."""
+    began = outage["committed"][host][0]
+    backs = [at for at, _, _, recovery in outage["story"][host] if recovery == "back"]
+    assert min(at for at in backs if at > began) > start(outage, host)["running"]
 
 
 def test_a_lost_packet_is_sent_again(record: dict[str, Any]) -> None:
