@@ -22,12 +22,15 @@ MODULES = (
     ("watch", "powmonman.watch", "the same as a live table"),
     ("verify", "powmonman.verify", "check that this host would be protected"),
     ("plan", "powmonman.plan", "say what an outage now would do, when, and why"),
+    ("history", "powmonman.history", "tell what happened in outages and drills"),
+    ("drill", "powmonman.drill", "rehearse an outage on the whole fleet; nothing is switched off"),
     ("shutdown-fleet", "powmonman.shutdown_fleet", "shut every host down now, whatever the power"),
     ("guard", "powmonman.guard.command", "guard this one machine: server and client from one file"),
     ("notify-test", "powmonman.notify.trial", "send a test message to every target, now"),
     ("notify-deliver", "powmonman.notify.deliver", ""),
     ("simulate", "powmonman.simulate", "set what a simulated sensor reads"),
     ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
+    ("wake-arm", "powmonman.client.wake_on_lan", "let a magic packet wake this host (as root)"),
     ("bundle", "powmonman.bundle", "build the single file that hosts receive"),
     ("process", "powmonman.service.process", "start and stop a daemon without systemd"),
     ("demo", "powmonman.demo", "roll a small fleet out on this machine and pull the plug"),
@@ -88,11 +91,18 @@ def _parser(command: str) -> argparse.ArgumentParser:
             one.add_argument(
                 "--stdin", action="store_true", help="read the commands from standard input (JSON)"
             )
+            one.add_argument(
+                "--check",
+                action="store_true",
+                help="run none of them, but check each, as a drill does",
+            )
         one.set_defaults(run=_daemon)
     check = commands.add_parser(
         "check-config", help="check configuration files", description="Check configuration files."
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="- is the standard input"
+    )
     check.add_argument(
         "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
     )
@@ -139,6 +149,10 @@ def _start(args: argparse.Namespace) -> int:
 
     if args.command == "client":
         return agent.run(args.config)
+    if args.check:
+        from powmonman.client.check import main as check
+
+        return check(args.config)
     return agent.run_given(sys.stdin.read()) if args.stdin else agent.run_shutdown(args.config)
 
 

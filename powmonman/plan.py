@@ -17,6 +17,7 @@ from powmonman.core.forecast import Battery, Forecast, forecast
 from powmonman.core.messages import Policy, UpsNews
 from powmonman.core.plan import Rules
 from powmonman.core.records import RecordError, from_json
+from powmonman.order_view import host_lines, summary
 from powmonman.status import UNKNOWN, StatusError, budget, duration, fetch
 from powmonman.table import table
 
@@ -52,12 +53,19 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return UNKNOWN
     if args.json:
-        print(json.dumps({name: asdict(plan) for name, plan in plans.items()}, indent=2))
+        told = {name: asdict(plan) | _order(rows[name]) for name, plan in plans.items()}
+        print(json.dumps(told, indent=2))
         return OK
     print("\n".join(_head(report)))
     for name, plan in plans.items():
-        print("\n".join(["", *_host(report, rows[name], plan)]))
+        print("\n".join(["", *_host(report, rows[name], plan), *host_lines(rows[name])]))
+    print("\n".join([*summary(report), *(f"! {text}" for text in report.get("warnings", ()))]))
     return OK
+
+
+def _order(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a host's place in the order; `order` is None where nobody can tell."""
+    return {name: row.get(name) for name in ("wait_for", "wait_timeout", "takes", "order")}
 
 
 def of_host(report: dict[str, Any], row: dict[str, Any]) -> Forecast:
@@ -119,6 +127,8 @@ def _host(report: dict[str, Any], row: dict[str, Any], plan: Forecast) -> Iterat
         yield "  stays up: nothing would shut it down"
         return
     verb = "would rehearse its shutdown" if row["dry_run"] else "shuts down"
+    if row.get("wait_for"):
+        verb = "has its deadline"
     yield (
         f"  {verb} {plan.shutdown:.0f} s after the loss, by: {plan.by}; "
         f"never sooner than {plan.earliest:.0f} s"

@@ -26,6 +26,7 @@ from powmonman.core.messages import (
     encode,
 )
 from powmonman.guard.derive import is_guard, server_of
+from powmonman.order_view import COLUMNS, cells, is_ordered, phase, summary
 from powmonman.service.files import socket_address
 from powmonman.table import table
 
@@ -165,6 +166,7 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
             if ups["state"] != "unknown" and ups["reason"]
         ),
         *report["faults"],
+        *report.get("warnings", ()),
     ]
     if reasons:
         return WARNING, " · ".join(reasons)
@@ -176,7 +178,7 @@ def render(report: dict[str, Any]) -> list[str]:
     code, why = verdict(report)
     word = ("OK", "WARNING", "CRITICAL")[code]
     head = f"{word} · fleet {report['fleet']} on {report['server']} · {why}"
-    return [head, "", *_upses(report), "", *_hosts(report)]
+    return [head, "", *_upses(report), "", *_hosts(report), *summary(report)]
 
 
 def _upses(report: dict[str, Any]) -> list[str]:
@@ -204,14 +206,16 @@ def _charge(ups: dict[str, Any]) -> str:
 
 
 def _hosts(report: dict[str, Any]) -> list[str]:
+    ordered = is_ordered(report)
     rows = [
         (
             host["name"],
             "yes" if host["connected"] else "NO",
             "-" if host["for"] is None else duration(host["for"]),
-            host["phase"] + (" (dry run)" if host["dry_run"] else ""),
+            phase(host),
             "-" if host["left"] is None else duration(host["left"]),
             duration(host["policy"]["after"] or report["policy"]["after"]),
+            *(cells(host) if ordered else ()),
             "yes" if host["told"] else "no",
             host["address"] or "-",
         )
@@ -219,7 +223,8 @@ def _hosts(report: dict[str, Any]) -> list[str]:
     ]
     if not rows:
         return ["no host has connected yet"]
-    head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", "TOLD", "ADDRESS")
+    of_order = COLUMNS if ordered else ()
+    head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", *of_order, "TOLD", "ADDRESS")
     return table(head, rows)
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import powmonman
 from powmonman import __version__
-from powmonman.client.agent import VIEW, VIEW_LASTS
-from powmonman.client.shutdown import PATH, check_trusted
+from powmonman.client import check
+from powmonman.client.shutdown import check_trusted
+from powmonman.client.telling import VIEW, VIEW_LASTS
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.guard import derive
@@ -49,34 +49,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print `{"ok", "faults", "facts"}`; return 0 if the host is protected."""
+    """Print `{"ok", "faults", "warnings", "facts"}`; return 0 if the host is protected."""
     facts: dict[str, Any] = {"version": __version__}
+    warnings: list[str] = []
     end = time.monotonic() + args.wait
     while True:
-        faults = list(_faults(args.config, facts))
+        warnings.clear()
+        faults = list(_faults(args.config, facts, warnings))
         if not faults or time.monotonic() > end:
             break
         time.sleep(0.2)
-    print(json.dumps({"ok": not faults, "faults": faults, "facts": facts}, indent=2))
+    result = {"ok": not faults, "faults": faults, "warnings": warnings, "facts": facts}
+    print(json.dumps(result, indent=2))
     return 1 if faults else 0
 
 
-def _faults(path: Path, facts: dict[str, Any]) -> Faults:
+def _faults(path: Path, facts: dict[str, Any], warnings: list[str]) -> Faults:
     try:
         if derive.is_guard(path):
             client = derive.client(load(path, GuardConfig), derive.this_host())
-            yield from _server(path, derive.server_of(path), facts, "powmonman-guard")
+            server = derive.server_of(path)
+            yield from _server(path, server, facts, warnings, unit="powmonman-guard")
             yield from _client(path, client, facts, "powmonman-guard")
         elif path.name.startswith("server"):
-            yield from _server(path, load(path, ServerConfig), facts)
+            yield from _server(path, load(path, ServerConfig), facts, warnings)
         else:
-            yield from _client(path, load(path, ClientConfig), facts)
+            config = load(path, ClientConfig)
+            warnings += _on_the_servers_host(path, config)
+            yield from _client(path, config, facts)
     except ConfigError as error:
         yield str(error)
 
 
 def _server(
-    path: Path, config: ServerConfig, facts: dict[str, Any], unit: str = "powmonman-server"
+    path: Path,
+    config: ServerConfig,
+    facts: dict[str, Any],
+    warnings: list[str],
+    *,
+    unit: str = "powmonman-server",
 ) -> Faults:
     yield from _identity(config.tls.identity, server_context)
     try:
@@ -85,11 +96,35 @@ def _server(
         yield str(error)
         return
     facts.update(version_running=report["version"], upses=report["upses"])
+    warnings += report.get("warnings", [])
     yield from report["faults"]
     yield from _program(report, unit)
     for name, ups in report["upses"].items():
         if ups["state"] == "unknown":
             yield f"UPS {name}: power unknown: {ups['reason']}"
+
+
+def _on_the_servers_host(path: Path, config: ClientConfig) -> Iterator[str]:
+    """Say what is lost when the host of the server goes down too."""
+    beside = path.with_name("server.yml")
+    if config.dry_run or not beside.exists():
+        return
+    yield (
+        "this host is the server's: once it is off nobody wakes the others; and if the mains come "
+        "back before the battery is empty, it stays off itself until somebody switches it on "
+        "(docs/order.md)"
+    )
+    try:
+        clients = load(beside, ServerConfig).clients
+    except ConfigError:
+        return
+    early = [name for name in clients if name not in config.wait_for]
+    # Itself is among them, under a name that only its certificate knows.
+    if len(early) > 1:
+        yield (
+            f"this host is the server's, and waits only for {len(config.wait_for)} of "
+            f"{len(clients) - 1} hosts: the others may lose their server before they are down"
+        )
 
 
 def _client(
@@ -136,19 +171,23 @@ def _identity(path: str, context: Callable[[Path], object]) -> Faults:
 
 def _commands(path: Path, config: ClientConfig) -> Faults:
     """Every command must be there: it would be found missing at the worst time otherwise."""
+    yield from _presets(config.shutdown.presets)
     for command in (*config.shutdown.commands, config.shutdown.final):
-        if shutil.which(command.command[0], path=os.environ.get("PATH", PATH)) is None:
-            yield f"shutdown command not found or not executable: {command.command[0]}"
+        yield from check.missing(command.command)
     if config.shutdown.via == "unit":
         try:
             check_trusted(path)
         except OSError as error:
             yield f"root would not run the commands: {error}"
-        active = subprocess.run(
-            ["systemctl", "is-active", "--quiet", "powmonman-shutdown.path"], check=False
-        )
-        if active.returncode != 0:
-            yield "powmonman-shutdown.path is not active: nothing would shut this host down"
+        yield from check.units()
+
+
+@cache
+def _presets(names: tuple[str, ...]) -> list[str]:
+    """Ask once: what they find wrong doesn't mend itself while we wait for the daemon."""
+    from powmonman.client.presets import preflight
+
+    return [fault for name in names for fault in preflight(name)]
 
 
 def _alive(pid: Any) -> bool:

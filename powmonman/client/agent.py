@@ -13,56 +13,43 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman import __version__
-from powmonman.client import connector, shutdown
-from powmonman.client.kept import load_plan, save_plan
+from powmonman.client import connector, halting, shutdown
+from powmonman.client.budget import Budget
+from powmonman.client.diary import Diary
+from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
+from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log, Shutdown
 from powmonman.core import policy
-from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State, Status
-from powmonman.core.plan import Acknowledge, Ask, Phase, Rules, Run, Say, Warn
-from powmonman.core.policy import LONGEST_SLEEP
+from powmonman.core.announcing import limit, names
+from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
+from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
-from powmonman.core.records import LONGEST_TEXT
+from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
-from powmonman.service.files import write_json
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
     import ssl
 
+    from powmonman.client.drill import Rehearsing
+
 log = logging.getLogger("powmonman.client")
 
-VIEW = "client.json"
-SAVE_EVERY = 5.0
-SAVE_COUNTING_EVERY = 1.0
-WALL_TIMEOUT = 10.0
-# A view older than this, or than a lease, was written by a client that stands still.
-VIEW_LASTS = SAVE_EVERY + LONGEST_SLEEP + 1
 AFTER_ERROR = 0.5
-
-
-@dataclass
-class _Told:
-    """What was last said, so that it is said again only when it changes."""
-
-    status: Status | None = None
-    saved: float = -SAVE_EVERY
-    unsaved: str = ""
-    news: tuple[Phase, PowerState, str, bool] | None = None
+LEAVE_TIMEOUT = 1.0
 
 
 class Agent:
@@ -75,6 +62,7 @@ class Agent:
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
         self._plan = load_plan(self._runtime, now())
+        self._diary = Diary(self._runtime, Path(config.state_dir))
         # First what may fail, then what would have to be closed.
         self._connector = self._new_connector(client_context(Path(config.tls.identity)))
         self._link: Link | None = None
@@ -82,13 +70,14 @@ class Agent:
         self._proved = False
         self._checked = self._awake = time.monotonic()
         self._arrived: deque[tuple[connector.Connector, Link]] = deque()
-        self._told = _Told()
+        self._telling = Telling(self._runtime)
         self._stopping = False
         self._reload_due = False
         self._reload_fault = ""
         self._request = Request(self._runtime, self._save)
-        self._warning: threading.Thread | None = None
+        self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
+        self._drill: Rehearsing | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -127,21 +116,43 @@ class Agent:
         log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
         self._save()
         self._connector.stop()
-        if self._link is not None:
-            self._link.close()
+        self._leave()
+        self._budget.close()
+        self._diary.close()
+        if self._drill is not None:
+            self._drill.close()
         self._view()
         return 0
+
+    def _leave(self) -> None:
+        """Hang up; the server is told if this host does not come back."""
+        link, self._link = self._link, None
+        told = link is not None and self._proved
+        going = (told or self._plan.outage) and halting.is_going_down(committed=self._committed)
+        if going:
+            log.warning("this host is going down", extra={"outage": self._plan.outage})
+        if link is not None and told and going:
+            link.leave(replace(status_of(self._plan), phase="halting"), LEAVE_TIMEOUT)
+        elif link is not None:
+            link.close()
+        if going:
+            self._diary.note(self._plan.outage, Kind.HALTING, spent=self._plan.spent)
+
+    @property
+    def _committed(self) -> bool:
+        return self._plan.phase is Phase.COMMITTED and not self._plan.rehearsed
 
     def _introduce(self) -> None:
         config = self._config
         after = f"{config.policy.after:g} s" if config.policy.after else "the fleet's time"
         where = ", ".join(config.servers) or "discovery"
         log.info(
-            "version %s · fleet %s · server by %s · shutdown after %s on battery%s",
+            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s",
             __version__,
             config.fleet,
             where,
             after,
+            f", and after {names(config.wait_for)}" if config.wait_for else "",
             " · DRY RUN: no command is run" if config.dry_run else "",
         )
         if config.shutdown.via == "direct" and os.geteuid() != 0 and not config.dry_run:
@@ -155,7 +166,9 @@ class Agent:
 
     def _turn(self) -> None:
         """One pass: sleep, take what has come, decide, tell."""
-        due = max(self._checked, self._plan.wake_at)
+        drilled = self._drill.wake_at if self._drill is not None else None
+        wake_at = self._plan.wake_at if drilled is None else min(self._plan.wake_at, drilled)
+        due = max(self._checked, wake_at)
         ready = self._selector.select(max(0.0, due - time.monotonic()))
         self._awake = min(due, time.monotonic())
         if self._reload_due:
@@ -171,9 +184,13 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        if self._drill is not None:
+            self._drill.passed(self._plan, now())
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
         self._request.watch(self._config.shutdown, over=over)
         self._tell()
+        if not self._committed:
+            self._budget.cancel()
         notify.alive()
 
     def _serve_link(self, mask: int) -> None:
@@ -191,15 +208,30 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, State):
-            self._take(policy.heard(self._plan, message, self._rules, now()))
+            self._diary.began(message.upses)
+            before, moment = self._plan, now()
+            self._take(policy.heard(before, message, self._rules, moment))
+            self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+            self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
+
+    def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
+        """Let a drill hear what the real plan has heard."""
+        if self._drill is None:
+            if state.drill is None:
+                return
+            from powmonman.client.drill import Rehearsing
+
+            self._drill = Rehearsing(self._config, self._rules)
+        self._drill.heard(state, before, self._plan, moment)
 
     def _prove(self, link: Link) -> None:
         """Only a state proves that the server has let this host in."""
         self._proved = True
+        self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
         left = self._plan.left(self._rules)
@@ -209,7 +241,7 @@ class Agent:
             link.port,
             self._plan.after,
             self._plan.power.replace("_", " "),
-            "" if left is None else f", shutdown in {left:.0f} s",
+            "" if left is None else f", shutdown in {limit(self._plan, left)}",
         )
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
@@ -244,7 +276,9 @@ class Agent:
             link.close()
             return
         self._link, self._greeted, self._proved = link, False, False
-        self._told.status = None
+        self._telling.new_server()
+        if self._drill is not None:
+            self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
         self._take(policy.connected(self._plan, now()))
 
@@ -256,6 +290,7 @@ class Agent:
             self._selector.unregister(link)
         link.close()
         self._plan = policy.disconnected(self._plan)
+        self._diary.contact(self._plan, lost=str(error))
         level = logging.WARNING if self._proved or error.refused else logging.DEBUG
         log.log(level, "connection to %s lost: %s", link.host, error)
         notify.notify(STATUS="looking for the server")
@@ -263,7 +298,8 @@ class Agent:
 
     def _take(self, step: policy.Step) -> None:
         """Carry out what was decided, in the order in which it was."""
-        outage, (self._plan, commands) = self._plan.outage, step
+        before, (self._plan, commands) = self._plan, step
+        outage = before.outage
         # The line about its end belongs to the outage too.
         fields = {"outage": self._plan.outage or outage}
         for command in commands:
@@ -271,7 +307,8 @@ class Agent:
                 case Say(level, text):
                     log.log(level, text, extra=fields)
                 case Warn(text):
-                    self._warn_users(text)
+                    if self._config.warn_users:
+                        self._telling.warn_users(text)
                 case Acknowledge(seq, nonce):
                     self._send(Ack(seq, nonce))
                 case Ask(nonce):
@@ -279,6 +316,8 @@ class Agent:
                     self._greeted = True
                 case Run(reason):
                     self._shut_down(reason)
+        # After the request: nothing that is only for the record may come before it.
+        self._diary.follow(before, self._plan, self._rules)
 
     def _hello(self, nonce: int) -> Hello:
         config = self._config
@@ -296,6 +335,9 @@ class Agent:
             low_battery=config.policy.low_battery,
             min_observe=config.policy.min_observe,
             confirm=config.policy.confirm,
+            wait_for=config.wait_for,
+            wait_timeout=config.wait_timeout,
+            shutdown_takes=self._budget.shutdown_takes,
             dry_run=config.dry_run,
         )
 
@@ -316,63 +358,20 @@ class Agent:
 
     def _tell(self) -> None:
         """Report what has changed to the server, and keep it for the next process."""
-        plan = self._plan
-        reason = "; ".join(filter(None, (plan.why, plan.reason)))[:LONGEST_TEXT]
-        status = Status(plan.phase, plan.power, None, plan.outage, reason)
-        if status != self._told.status and self._proved:
-            self._told.status = status
-            self._send(replace(status, left=plan.left(self._rules)))
-        due = SAVE_COUNTING_EVERY if plan.phase is Phase.COUNTING else SAVE_EVERY
-        moment = time.monotonic()
-        news = (plan.phase, plan.power, plan.reason, self._connected)
-        if news != self._told.news or moment - self._told.saved >= due:
-            self._told.news, self._told.saved = news, moment
+        if self._proved and (status := self._telling.status(self._plan, self._rules)):
+            self._send(status)
+        if self._drill is not None and self._proved and (drilled := self._drill.news()):
+            self._send(drilled)
+        if self._telling.due(self._plan, connected=self._proved and self._link is not None):
             self._save()
             self._view()
 
-    @property
-    def _connected(self) -> bool:
-        return self._proved and self._link is not None
-
     def _save(self) -> None:
-        fault = save_plan(self._runtime, self._plan)
-        if fault and fault != self._told.unsaved:
-            log.error("%s · a restart would lose the plan", fault)
-        self._told.unsaved = fault
+        self._telling.save(self._plan)
 
     def _view(self) -> None:
-        """Write what `powmonman verify` reads."""
-        link, plan = self._link, self._plan
-        view = {
-            "pid": os.getpid(),
-            "version": __version__,
-            "program": powmonman.__file__,
-            "connected": self._connected,
-            "server": link.host if link else "",
-            "port": link.port if link else 0,
-            "stamp": now().boot,
-            "heard": link.heard if link else None,
-            "lease": plan.lease,
-            "phase": plan.phase,
-            "power": plan.power,
-            "left": plan.left(self._rules),
-            "outage": plan.outage,
-            "reason": plan.reason,
-            "dry_run": self._config.dry_run,
-            "reload_fault": self._reload_fault,
-        }
-        with contextlib.suppress(OSError):
-            write_json(self._runtime / VIEW, view, durable=False)
-
-    def _warn_users(self, text: str) -> None:
-        """Write to the users' terminals, without waiting for any of them."""
-        if not self._config.warn_users:
-            return
-        if self._warning is not None and self._warning.is_alive():
-            log.debug("the users are still being told something earlier")
-            return
-        self._warning = threading.Thread(target=_wall, args=(text,), name="wall", daemon=True)
-        self._warning.start()
+        fault = self._reload_fault
+        self._telling.show(self._plan, self._rules, self._link, self._proved, fault)
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
@@ -380,6 +379,7 @@ class Agent:
             self._save()
         else:
             self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._budget.begin()
 
     def _reload(self) -> None:
         """Apply a good configuration; keep the running one on a bad one."""
@@ -403,6 +403,8 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        if self._drill is not None:
+            self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
         self._connector.stop()
@@ -413,20 +415,6 @@ class Agent:
             self._link = None
             self._plan = policy.disconnected(self._plan)
         self._connector.start()
-
-
-def _wall(text: str) -> None:
-    try:
-        subprocess.run(
-            ["wall", f"PowMonMan: {text}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=WALL_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.debug("wall: %s", error)
 
 
 def rules_of(config: ClientConfig) -> Rules:
@@ -441,6 +429,8 @@ def rules_of(config: ClientConfig) -> Rules:
         confirm=config.policy.confirm,
         upses=config.upses,
         min_supplies=config.min_supplies,
+        wait_for=config.wait_for,
+        wait_timeout=config.wait_timeout,
         dry_run=config.dry_run,
     )
 

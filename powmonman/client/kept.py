@@ -2,7 +2,8 @@
 
 A plan is taken up only if it was written in this boot, and forgotten if it knew of an outage longer
 ago than any battery lasts: a host that still runs then has had its mains back. Without this a
-client that was stopped in one outage and started days later would act on it.
+client that was stopped in one outage and started days later would act on it. The operator's order
+that a host was waiting with is forgotten in the same way.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
             return Plan()
         # That this host has committed in this boot is not about the power, and stays.
         return Plan(phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed)
+    ordered = plan.phase is Phase.WAITING and plan.ordered
+    if ordered and away > max(SHORTEST_BATTERY, plan.wait_timeout):
+        log.warning("was not running for %.0f s: the order it was waiting with is over", away)
+        if plan.power is not PowerState.ON_BATTERY:
+            return Plan()
+        plan = replace(plan, phase=Phase.COUNTING, ordered=False, why="")
     if plan.phase is not Phase.IDLE:
         log.warning("resumed: %s, away for %.1f s", plan.phase, away)
     return replace(plan, pings=(), vague=False, wake_at=min(plan.wake_at, now.running))
@@ -56,7 +63,8 @@ def _read(path: Path) -> Plan | None:
     except (KeyError, TypeError, ValueError, RecordError) as error:
         log.warning("%s can't be used: %s", path, error)
         return None
-    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0:
+    negative = min(plan.spent, plan.observed, plan.waited, plan.wait_timeout) < 0
+    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0 or negative:
         log.warning("%s can't be used: no client wrote that", path)
         return None
     return plan

@@ -176,6 +176,25 @@ class Link:
                 raise LinkError(error.strerror or str(error)) from None
             del self._unsent[:sent]
 
+    def leave(self, message: Message, timeout: float) -> None:
+        """Say a last thing and hang up; blocks until it is heard, or for `timeout` seconds.
+
+        A socket that is closed while something lies in it unread would take back what it sent.
+        """
+        give_up = time.monotonic() + timeout
+        with contextlib.suppress(LinkError, OSError, ssl.SSLError):
+            self._socket.settimeout(timeout)
+            self.send(message)
+            self._pipe.close()
+            self._unsent += self._pipe.outgoing()
+            self.flush()
+            self._socket.shutdown(socket.SHUT_WR)
+            while (left := give_up - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                if not self._socket.recv(65536):
+                    break
+        self._socket.close()
+
     def close(self) -> None:
         """Say goodbye if that is possible at once, and hang up."""
         try:

@@ -89,7 +89,7 @@ def start_directly(commands: Shutdown) -> None:
     """
     # Not a temporary file: the disk may be full, or gone.
     with open(os.memfd_create("shutdown"), "w+b") as file:
-        file.write(json.dumps(to_json(commands)).encode())
+        file.write(json.dumps(to_json(_in_full(commands))).encode())
         file.seek(0)
         subprocess.Popen(
             [*own_program(), "run-shutdown", "--stdin"], stdin=file, start_new_session=True
@@ -107,14 +107,25 @@ def _command(value: dict[str, Any]) -> Command:
     return Command(tuple(value["command"]), value["timeout"], value["on_failure"])
 
 
+def _in_full(commands: Shutdown) -> Shutdown:
+    if not commands.presets:
+        return commands
+    # Most hosts have none, and the client stays small.
+    from powmonman.client.presets import expanded
+
+    return expanded(commands)
+
+
 def rehearse(commands: Shutdown) -> None:
     """Say what would be run."""
+    commands = _in_full(commands)
     for command in (*commands.commands, commands.final):
         log.warning("dry run: would run %s", " ".join(command.command))
 
 
 def run(commands: Shutdown) -> int:
     """Run the commands, the final one last. Returns 0 if that succeeded."""
+    commands = _in_full(commands)
     for command in commands.commands:
         if not run_command(command) and command.on_failure == "stop":
             log.error("the remaining commands are skipped: on_failure is stop")

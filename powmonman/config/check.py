@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from powmonman.config import loader
 from powmonman.config.faults import ConfigError, Fault, printable, quoted
@@ -34,6 +34,8 @@ _KINDS: dict[str, type[ServerConfig | ClientConfig | GuardConfig]] = {
     "client": ClientConfig,
     "guard": GuardConfig,
 }
+T = TypeVar("T")
+
 _BOLD, _RED, _YELLOW, _GREEN = "1", "31", "33", "32"
 
 
@@ -41,7 +43,7 @@ def check_files(paths: Iterable[Path | str], kind: str | None = None) -> int:
     """Check each file; faults and warnings go to stderr, a line for each good file to stdout.
 
     Args:
-        paths: The files.
+        paths: The files; `-` is the standard input.
         kind: "server", "client" or "guard"; by default the file's name tells.
 
     Returns:
@@ -53,7 +55,7 @@ def check_files(paths: Iterable[Path | str], kind: str | None = None) -> int:
 
 def _check(path: Path, kind: str | None) -> bool:
     try:
-        loaded = loader.read(path, _KINDS[kind or _kind_of(path)])
+        loaded = _read(path, _KINDS[kind or _kind_of(path)])
     except ConfigError as error:
         for fault in error.faults:
             _report(fault, "")
@@ -70,6 +72,12 @@ def _check(path: Path, kind: str | None) -> bool:
     name = _painted(printable(str(path)), _BOLD, sys.stdout)
     print(f"{name}: {_painted('ok', _GREEN, sys.stdout)} ({told})")
     return True
+
+
+def _read(path: Path, cls: type[T]) -> loader.Loaded[T]:
+    if str(path) == "-":
+        return loader.parse(sys.stdin.read(), cls, "-")
+    return loader.read(path, cls)
 
 
 def _faults_of_words(notify: Notify) -> list[tuple[str, str]]:
@@ -162,6 +170,8 @@ def _client(config: ClientConfig | GuardConfig) -> str:
     steps = [*(_run(command) for command in commands[:2]), _run(config.shutdown.final)]
     if len(commands) > 2:
         steps.insert(2, f"{len(commands) - 2} more")
+    if config.shutdown.presets:
+        steps.insert(0, f"the presets {', '.join(config.shutdown.presets)}")
     what = "dry run, would shut down" if config.dry_run else "shuts down"
     return f"{what} {when}: {', then '.join(steps)}"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from powmonman.config.faults import KeyPath
 
 _SHELL_WORDS = {"&&", "||", "|", ";", ">", ">>", "<", "&"}
-_KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
+KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
 _BATTERY_TRIGGERS = ("charge_below", "charge_drop", "runtime_below")
 # Resistors on the board pull these up, against any internal pull-down.
 _PULLED_UP_PINS = (2, 3)
@@ -149,7 +149,7 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                 f"({shown(after)}) lose power before they shut down",
                 warning=True,
             )
-    if not any(source.sensor in _KNOW_BATTERIES for source in _all_sources(server)):
+    if not any(source.sensor in KNOW_BATTERIES for source in _all_sources(server)):
         for trigger in _BATTERY_TRIGGERS:
             if getattr(server.policy, trigger):
                 yield Problem(
@@ -157,6 +157,9 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                     "never comes: no sensor here knows a battery, they tell the mains alone",
                     warning=True,
                 )
+    from powmonman.config.order_rules import problems_of_order
+
+    yield from problems_of_order(server)
     pins: dict[int, str] = {}
     for name, ups in server.upses.items():
         for path, source in sources(ups, ("upses", name)):
@@ -214,6 +217,19 @@ def _words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
             )
 
 
+def _shutdown(shutdown: schema.Shutdown) -> Iterator[Problem]:
+    if not shutdown.presets:
+        return
+    # Most hosts have none, and what they are stays out of their memory.
+    from powmonman.client.presets import PRESETS
+
+    for index, name in enumerate(shutdown.presets):
+        if name not in PRESETS:
+            close = nearest(name, PRESETS)
+            remark = f"did you mean {listed(close)}?" if close else f"presets: {', '.join(PRESETS)}"
+            yield Problem((("presets", index),), f"no such preset '{name}' ({remark})")
+
+
 def _client(client: schema.ClientConfig) -> Iterator[Problem]:
     if client.upses and client.min_supplies > len(client.upses):
         yield Problem(
@@ -237,7 +253,7 @@ def _guard(guard: schema.GuardConfig) -> Iterator[Problem]:
             "lose power before it shuts down",
             warning=True,
         )
-    if not any(source.sensor in _KNOW_BATTERIES for _, source in sources(guard.ups)):
+    if not any(source.sensor in KNOW_BATTERIES for _, source in sources(guard.ups)):
         for trigger in _BATTERY_TRIGGERS:
             if getattr(guard.policy, trigger):
                 yield Problem(
@@ -277,6 +293,7 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Notify: _notify,
     schema.ServerConfig: _server,
     schema.Command: _command,
+    schema.Shutdown: _shutdown,
     schema.ClientConfig: _client,
     schema.GuardConfig: _guard,
 }

@@ -374,7 +374,11 @@ class Events:
     sensor_unknown: bool = key(True, "The power of a UPS is unknown for `unknown_after`.")
     sensor_recovered: bool = key(True, "It is known again.")
     advice: bool = key(True, "A UPS asks for attention, such as a new battery.")
+    order: bool = key(
+        True, "The order in which hosts go down has a fault, or does not fit into the batteries."
+    )
     certificate: bool = key(True, "A certificate is near its end.")
+    drill: bool = key(True, "A drill has ended; with its result.")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ class Kind(StrEnum):
     SENSOR_UNKNOWN = "sensor_unknown"
     SENSOR_RECOVERED = "sensor_recovered"
     ADVICE = "advice"
+    ORDER = "order"
     CERTIFICATE = "certificate"
+    DRILL = "drill"
     TEST = "test"
 
 
@@ -81,11 +83,17 @@ class HostSeen:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything at one moment; `certificate_left` is that of the server's own certificate."""
+    """Everything at one moment.
+
+    Attributes:
+        certificate_left: Of the server's own certificate, as in `HostSeen`.
+        order: What is wrong with the order in which hosts go down, in words.
+    """
 
     upses: dict[str, UpsSeen]
     hosts: tuple[HostSeen, ...] = ()
     certificate_left: float | None = None
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ class Event:
         milestone: The one of `notify.milestones` that was crossed, in seconds.
         hosts: The hosts on this UPS, the next to go first.
         more_hosts: How many more there are.
+        drill: It is of a drill, and nothing of it is real.
     """
 
     kind: Kind
@@ -137,3 +146,4 @@ class Event:
     dry_run: bool = False
     hosts: tuple[HostLine, ...] = ()
     more_hosts: int = 0
+    drill: bool = False

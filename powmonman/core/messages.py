@@ -19,7 +19,7 @@ an unknown type is an error, answered and then hung up on.
 | server | `report` | the answer to `query` and to what root says                      |
 | server | `error`  | before it hangs up                                               |
 
-All times are durations in seconds: neither side learns the other's clock.
+All times are durations in seconds. A diary alone says the time of day too, to be read by people.
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ class DrillStatus:
         checked: Whether the commands have been checked, after the commit.
         faults: What is wrong with them.
         wake_heard: A magic packet for this host has arrived.
+        wake_armed: One of its network interfaces answers to them; None: it can't be told.
     """
 
     id: str
@@ -209,6 +210,7 @@ class DrillStatus:
     checked: bool = False
     faults: tuple[str, ...] = ()
     wake_heard: bool = False
+    wake_armed: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,11 @@ class Plan:
         due: The trigger that has moved the deadline of this outage to its moment, in words.
         why: Why this host is counting or has committed, for the operator.
         order: The operator's order that was obeyed last.
-        ordered: The commit was that order's: it is not over with the return of the mains.
+        ordered: The commit, or the wait, was that order's: the return of the mains does not end it.
         since: On the boot clock, when this client first heard fresh news in this boot.
+        down: The hosts of `wait_for` that fresh news of this outage said are down.
+        waited: Seconds of `wait_timeout` that are used up; drains on good mains as `spent` does.
+        wait_timeout: In an outage only ever lowered, like `after`.
     """
 
     power: PowerState = PowerState.UNKNOWN
@@ -148,9 +151,18 @@ class Plan:
     order: str = ""
     ordered: bool = False
     since: float = NEVER
+    down: tuple[str, ...] = ()
+    waited: float = 0.0
+    wait_timeout: float = 300.0
 
     def left(self, rules: Rules) -> float | None:
-        """Seconds until this host may shut down; None when nothing is counted."""
+        """Seconds until this host may shut down; None when nothing is counted.
+
+        Counting, they end with the deadline, at which a wait may begin. Waiting, they end with the
+        wait: it goes then at the latest, and sooner if those it waits for are down sooner.
+        """
+        if self.phase is Phase.WAITING:
+            return max(0.0, min(self.wait_timeout, rules.wait_timeout) - self.waited)
         if self.phase is not Phase.COUNTING:
             return None
         return max(
@@ -159,6 +171,10 @@ class Plan:
             min(self.min_observe, rules.min_observe) - self.observed,
             min(self.confirm, rules.confirm) - self.unbroken,
         )
+
+    def pending(self, rules: Rules) -> tuple[str, ...]:
+        """Whom this host has to wait for: all that it was not told are down."""
+        return tuple(host for host in rules.wait_for if host not in self.down)
 
     @property
     def in_contact(self) -> bool:

@@ -21,8 +21,11 @@ Rules:
    boot is not about the power, and stays.
 7. After the commit nothing cancels, and there is one commit for one outage. A dry run's commit is
    none: a host that is armed in that outage counts on.
-8. The operator's order commits at once, whatever the power: if it is fresh, if this host was there
-   when it was given, and once.
+8. The operator's order commits, whatever the power: if it is fresh, if this host was there when it
+   was given, and once.
+9. A host that waits for others (`waiting`) does so after its deadline, or after the order, for
+   `wait_timeout` at most. Rules 2, 4 and 6 hold in the wait too: it ends with the mains, except an
+   order's, and the commit after it needs what every commit needs.
 
 | phase     | event / guard                                  | next      | commands        |
 |-----------|------------------------------------------------|-----------|-----------------|
@@ -31,15 +34,21 @@ Rules:
 | counting  | on_mains                                       | idle      | Say, Warn       |
 | counting  | unknown, silence                               | counting  | Say (once)      |
 | counting  | a trigger comes                                | counting  | Say             |
+| counting  | deadline, somebody of `wait_for` not down      | waiting   | Say, Warn       |
 | counting  | deadline, rule 4 holds                         | committed | Run, Say, Warn  |
+| waiting   | on_mains, unless ordered                       | idle      | Say, Warn       |
+| waiting   | unknown, silence                               | waiting   | Say (once)      |
+| waiting   | all are down or time is up, rule 4 or 8 holds  | committed | Run, Say, Warn  |
 | committed | in a dry run, on_mains                         | idle      | Say             |
 | committed | in a dry run, and now it is none               | counting  | Say             |
 | committed | on_mains for `REARM`, and this host still runs | idle      | Say             |
 | any       | resumed from suspend                           | idle      | Say             |
-| any       | the operator's order, rule 8 holds             | committed | Run, Say, Warn  |
+| any       | the operator's order, somebody not down        | waiting   | Say, Warn       |
+| any       | the operator's order, all are down             | committed | Run, Say, Warn  |
 
 `Now` carries both clocks: `running` (CLOCK_MONOTONIC, stands still in suspend) is what the client
-has lived through, `boot` (CLOCK_BOOTTIME) what the battery has.
+has lived through, `boot` (CLOCK_BOOTTIME) what the battery has. There may be several plans of one
+host, each with its rules: a drill's decides as the true one does.
 """
 
 from __future__ import annotations
@@ -48,6 +57,15 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from powmonman.core import waiting
+from powmonman.core.announcing import (
+    short,
+    tell_milestone,
+    tell_silence,
+    threat,
+    warning,
+)
+from powmonman.core.elapsed import elapse
 from powmonman.core.feeds import host_power, host_tripped, triggers_of
 from powmonman.core.plan import (
     NEVER,
@@ -60,28 +78,23 @@ from powmonman.core.plan import (
     Rules,
     Run,
     Say,
-    Warn,
 )
 from powmonman.core.power import PowerState
 
 if TYPE_CHECKING:
     from powmonman.core.messages import Order, State, UpsNews
 
-MILESTONES = (3600.0, 1800.0, 600.0, 300.0, 120.0, 60.0, 30.0, 10.0)
-USERS_WARNED_AT = 60.0
-SHORT_STALLS = 2
 REARM = 600.0
-REMIND = 3600.0
 LONGEST_SLEEP = 10.0
 LONGEST_LEASE = 300.0
-
+ORDERED = "ordered by the operator"
 
 Step = tuple[Plan, list[Command]]
 
 
 def connected(plan: Plan, now: Now) -> Step:
     """Begin a conversation: the answer to this ping will be fresh."""
-    plan, commands = _elapse(plan, now)
+    plan, commands = elapse(plan, now)
     plan, nonce = _ping(plan, now)
     return plan, [*commands, Ask(nonce)]
 
@@ -93,15 +106,16 @@ def disconnected(plan: Plan) -> Plan:
 
 def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
     """Let time pass; must be called at `plan.wake_at` at the latest."""
-    plan, commands = _elapse(plan, now)
+    plan, commands = elapse(plan, now)
     if plan.phase is Phase.COUNTING and rules.after is not None:
         plan = replace(plan, after=min(plan.after, rules.after))
+    plan = waiting.lowered(plan, rules)
     return _decide(plan, commands, rules, now, may_ask=connected)
 
 
 def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     """Take a state that the server sent."""
-    plan, commands = _elapse(plan, now)
+    plan, commands = elapse(plan, now)
     sent = dict(plan.pings).get(state.echo)
     plan, nonce = _ping(plan, now)
     commands.append(Acknowledge(state.seq, nonce))
@@ -139,6 +153,8 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         plan, more = _tripped(plan, rules, host_tripped(state.upses, rules, triggers))
         commands += more
     if fresh:
+        plan, more = waiting.told(plan, state.own.waits, rules)
+        commands += more
         plan, more = _ordered(plan, state.own.order, rules, now)
         commands += more
     return _decide(plan, commands, rules, now, may_ask=False)
@@ -150,77 +166,22 @@ def _ping(plan: Plan, now: Now) -> tuple[Plan, int]:
     return replace(plan, nonce=nonce, pings=(*plan.pings[-7:], (nonce, now.running))), nonce
 
 
-def _elapse(plan: Plan, now: Now) -> Step:
-    """Account for the time since the last decision, before anything else is looked at."""
-    if plan.last is None:
-        return replace(plan, last=now, wake_at=now.running), []
-    last = plan.last
-    passed = max(0.0, now.running - last.running)
-    boot = max(0.0, now.boot - last.boot)
-    if boot - passed >= 1.0:
-        asleep = f"asleep for {boot - passed:.0f} s: what was known about the power is forgotten"
-        forgotten = Plan(
-            nonce=plan.nonce,
-            lease=plan.lease,
-            last=now,
-            wake_at=now.running,
-            after=plan.after,
-            woken=True,
-        )
-        if plan.phase is Phase.COMMITTED:
-            forgotten = replace(
-                forgotten, phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed
-            )
-        return forgotten, [Say(logging.WARNING, asleep)]
-    late = now.running - max(plan.wake_at, last.running)
-    lived = passed
-    if late > plan.lease / 5:
-        lived = passed - late
-        plan = _stalled(plan, late)
-    if plan.power is PowerState.ON_BATTERY:
-        plan = replace(
-            plan,
-            spent=min(max(plan.spent, 2 * plan.after), plan.spent + boot),
-            observed=plan.observed + lived,
-            unbroken=plan.unbroken + lived,
-        )
-    elif plan.power is PowerState.ON_MAINS and now.running <= plan.fresh_until:
-        repaid = boot / plan.refill_ratio
-        plan = replace(
-            plan,
-            spent=max(0.0, plan.spent - repaid),
-            observed=max(0.0, plan.observed - repaid),
-            good=plan.good + lived,
-        )
-    unfresh = max(0.0, now.running - max(plan.fresh_until, last.running))
-    silent = plan.silent + min(lived, unfresh)
-    return replace(plan, last=now, silent=silent), []
-
-
-def _stalled(plan: Plan, late: float) -> Plan:
-    plan = replace(plan, fresh_until=min(plan.fresh_until, 0.0), pings=(), good=0.0)
-    if late >= plan.lease:
-        return replace(plan, silent=0.0)
-    if plan.short_stalls < SHORT_STALLS:
-        return replace(plan, silent=0.0, short_stalls=plan.short_stalls + 1)
-    return plan
-
-
 def _on_mains(plan: Plan, known: UpsNews, rules: Rules) -> Step:
     commands: list[Command] = []
     left = plan.left(rules)
     if plan.power is not PowerState.ON_MAINS:
         plan = replace(plan, good=0.0)
-    if plan.phase is Phase.COUNTING:
+    waits_for_order = plan.phase is Phase.WAITING and plan.ordered
+    if left is not None and not waits_for_order:
         text = f"mains are back · outage {short(plan.outage)} · shutdown cancelled"
         commands.append(Say(logging.INFO, f"{text} with {left:.0f} s left"))
-        commands.append(_warn(rules, "The mains are back. This host stays up."))
+        commands.append(warning(rules, "The mains are back. This host stays up."))
     elif plan.phase is Phase.IDLE and plan.power is PowerState.UNKNOWN:
         commands.append(Say(logging.INFO, "on mains"))
     if plan.phase is Phase.COMMITTED:
         plan, more = _rearmed(plan)
         commands += more
-    else:
+    elif not waits_for_order:
         plan = replace(plan, phase=Phase.IDLE, outage="", why="")
     return replace(
         plan,
@@ -257,10 +218,10 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     plan = replace(plan, power=PowerState.ON_BATTERY, spent=spent)
     if plan.phase is Phase.COMMITTED:
         return plan, []
-    if plan.phase is Phase.COUNTING:
+    if plan.phase in (Phase.COUNTING, Phase.WAITING):
         return replace(plan, after=min(plan.after, after), outage=known.outage), []
     plan = replace(
-        plan,
+        waiting.forgotten(plan, rules),
         phase=Phase.COUNTING,
         outage=known.outage,
         min_observe=rules.min_observe,
@@ -272,7 +233,7 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     text = f"on battery · outage {short(known.outage)}, {known.age:.0f} s old"
     return replace(plan, said=left), [
         Say(logging.WARNING, f"{text} · {intent} in {left:.0f} s unless the mains return"),
-        _warn(rules, f"The mains have failed. {_threat(left)}"),
+        warning(rules, f"The mains have failed. {threat(plan, left)}"),
     ]
 
 
@@ -294,53 +255,58 @@ def _ordered(plan: Plan, order: Order | None, rules: Rules, now: Now) -> Step:
     plan = replace(plan, order=order.id)
     if plan.phase is Phase.COMMITTED and not plan.rehearsed:
         return plan, []
+    if plan.phase is not Phase.WAITING:
+        timeout = rules.wait_timeout
+        if plan.phase is Phase.COUNTING:
+            timeout = min(timeout, plan.wait_timeout)
+        plan = replace(plan, waited=0.0, wait_timeout=timeout)
     plan = replace(plan, ordered=True)
-    return _commit(plan, rules, "ordered by the operator", "the operator says so")
+    if plan.pending(rules):
+        return waiting.begin(plan, rules, why=ORDERED)
+    return _commit_as_ordered(plan, rules)
 
 
 def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_ask: bool) -> Step:
-    plan, more = _report_silence(plan, rules, now)
+    plan, more = tell_silence(plan, rules, now)
     commands += more
     plan, more = _arm(plan, rules)
     commands += more
-    plan, more = _count(plan, rules)
+    plan, more = tell_milestone(plan, rules)
     commands += more
-    left = plan.left(rules)
-    if left is not None and left <= 0.0:
-        fresh = now.running <= plan.fresh_until
-        if fresh or plan.silent >= plan.lease:
-            source = "the server says so" if fresh else "the server is silent"
-            reason = f"outage {short(plan.outage)}: {plan.spent:.0f} s of battery spent, {source}"
-            if plan.due:
-                reason = f"outage {short(plan.outage)}: {plan.due}, {source}"
-            plan = replace(plan, ordered=False)
-            plan, more = _commit(plan, rules, reason, "the mains have not returned")
-            commands += more
-        else:
-            if not plan.holding:
-                text = "deadline reached · waiting for fresh news, or for silence of a whole lease"
-                commands.append(Say(logging.INFO, text))
-                plan = replace(plan, holding=True)
-            if may_ask:
-                plan, nonce = _ping(plan, now)
-                commands.append(Ask(nonce))
-    return replace(plan, wake_at=_next(plan, rules, now)), commands
+    plan, more = _due(plan, rules, now, may_ask=may_ask)
+    return replace(plan, wake_at=_next(plan, rules, now)), commands + more
 
 
-def _report_silence(plan: Plan, rules: Rules, now: Now) -> Step:
-    if plan.silent < plan.lease or plan.phase is Phase.COMMITTED:
-        return plan, []
-    if plan.reminded != NEVER and now.running - plan.reminded < REMIND:
-        return plan, []
-    left = plan.left(rules)
-    if left is not None:
-        what = f"on battery: this host shuts down on its own, in {left:.0f} s"
-    elif plan.power is PowerState.ON_MAINS:
-        what = "last known on mains: nothing is shut down; this host is not protected"
-    else:
-        what = "the power was never known: nothing is shut down; this host is not protected"
-    why = "the server does not know the power" if plan.vague else "no contact with the server"
-    return replace(plan, reminded=now.running), [Say(logging.WARNING, f"{why} · {what}")]
+def _due(plan: Plan, rules: Rules, now: Now, *, may_ask: bool) -> Step:
+    """Wait or commit, if it is time to."""
+    commands: list[Command] = []
+    if plan.phase is Phase.COUNTING and plan.left(rules) == 0.0 and plan.pending(rules):
+        why = plan.due or f"deadline reached, {plan.spent:.0f} s of battery spent"
+        plan, commands = waiting.begin(replace(plan, ordered=False), rules, why=why)
+    counted = plan.phase is Phase.COUNTING and plan.left(rules) == 0.0
+    waited = plan.phase is Phase.WAITING and waiting.over(plan, rules)
+    if not counted and not waited:
+        return plan, commands
+    if waited and plan.ordered:
+        plan, more = _commit_as_ordered(plan, rules)
+        return plan, commands + more
+    fresh = now.running <= plan.fresh_until
+    if fresh or plan.silent >= plan.lease:
+        source = "the server says so" if fresh else "the server is silent"
+        grounds = plan.due or f"{plan.spent:.0f} s of battery spent"
+        reasons = (grounds, source, waiting.outcome(plan, rules))
+        reason = f"outage {short(plan.outage)}: {', '.join(filter(None, reasons))}"
+        plan = replace(plan, ordered=False)
+        plan, more = _commit(plan, rules, reason, "the mains have not returned")
+        return plan, commands + more
+    if not plan.holding:
+        text = "deadline reached · waiting for fresh news, or for silence of a whole lease"
+        commands.append(Say(logging.INFO, text))
+        plan = replace(plan, holding=True)
+    if may_ask:
+        plan, nonce = _ping(plan, now)
+        commands.append(Ask(nonce))
+    return plan, commands
 
 
 def _arm(plan: Plan, rules: Rules) -> Step:
@@ -348,31 +314,21 @@ def _arm(plan: Plan, rules: Rules) -> Step:
         return plan, []
     if plan.power is not PowerState.ON_BATTERY:
         return replace(plan, phase=Phase.IDLE, outage="", why="", rehearsed=False), []
-    plan = replace(plan, phase=Phase.COUNTING, rehearsed=False)
+    plan = replace(plan, phase=Phase.COUNTING, rehearsed=False, ordered=False)
     text = f"no longer a dry run · outage {short(plan.outage)}"
     return plan, [Say(logging.WARNING, f"{text} · shutdown in {plan.left(rules) or 0.0:.0f} s")]
 
 
-def _count(plan: Plan, rules: Rules) -> Step:
-    left = plan.left(rules)
-    if left is None:
-        return plan, []
-    reached = [mark for mark in MILESTONES if left <= mark < plan.said]
-    if not reached:
-        return plan, []
-    commands: list[Command] = [
-        Say(logging.WARNING, f"shutdown in {left:.0f} s · outage {short(plan.outage)}")
-    ]
-    if USERS_WARNED_AT in reached:
-        commands.append(_warn(rules, _threat(left)))
-    return replace(plan, said=reached[-1]), commands
+def _commit_as_ordered(plan: Plan, rules: Rules) -> Step:
+    reason = ", ".join(filter(None, (ORDERED, waiting.outcome(plan, rules))))
+    return _commit(plan, rules, reason, "the operator says so")
 
 
 def _commit(plan: Plan, rules: Rules, reason: str, told: str) -> Step:
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
     return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run, why=reason), [
         Say(logging.WARNING, f"{what} · {reason}"),
-        _warn(rules, f"This host shuts down now: {told}."),
+        warning(rules, f"This host shuts down now: {told}."),
         Run(reason),
     ]
 
@@ -385,16 +341,3 @@ def _next(plan: Plan, rules: Rules, now: Now) -> float:
         return now.running + min(LONGEST_SLEEP, due)
     tick = min(LONGEST_SLEEP, plan.lease / 15)
     return now.running + (min(tick, left) if left > 0 else tick)
-
-
-def _threat(left: float) -> str:
-    return f"This host shuts down in {left:.0f} s unless the mains return."
-
-
-def _warn(rules: Rules, text: str) -> Warn:
-    return Warn(f"(dry run) {text}" if rules.dry_run else text)
-
-
-def short(outage: str) -> str:
-    """The part of an outage's id that people read."""
-    return outage[:4] or "?"

@@ -68,11 +68,12 @@ class HostTold:
 
 @dataclass(frozen=True)
 class Told:
-    """All that was told; `look` returns the next one."""
+    """All that was told; `look` returns the next one. `order`: like `UpsTold.advice`."""
 
     upses: dict[str, UpsTold] = field(default_factory=dict)
     hosts: dict[str, HostTold] = field(default_factory=dict)
     certificates: dict[str, float] = field(default_factory=dict)
+    order: dict[str, float] = field(default_factory=dict)
 
     def lasting(self) -> Told:
         """Return the part that another process can take up: it has other clocks."""

@@ -110,19 +110,22 @@ def _unknown(
 def _advice(told: UpsTold, name: str, ups: UpsSeen, moment: Moment, events: list[Event]) -> UpsTold:
     if ups.state is PowerState.UNKNOWN or not ups.reason:
         return told
-    # "charge 56 %" and then "charge 55 %" are one notice.
-    text = _NUMBER.sub("#", ups.reason)[:LONGEST_REASON]
-    seen = told.advice.get(text)
-    if seen is not None and abs(moment.wall - seen) < HOUR:
-        return told
-    if seen is None or abs(moment.wall - seen) >= DAY:
+    advice, new = noticed(told.advice, ups.reason, moment.wall)
+    if new:
         events.append(_of_ups(Kind.ADVICE, name, ups, moment))
-    others = [
-        (each, at)
-        for each, at in told.advice.items()
-        if each != text and abs(moment.wall - at) < DAY
-    ]
-    return replace(told, advice=dict([*others[1 - MOST_ADVICE :], (text, moment.wall)]))
+    return told if advice is told.advice else replace(told, advice=advice)
+
+
+def noticed(seen: dict[str, float], notice: str, wall: float) -> tuple[dict[str, float], bool]:
+    """Return the notices that were seen, and when, with this one; and whether it is to be told."""
+    # "charge 56 %" and then "charge 55 %" are one notice.
+    text = _NUMBER.sub("#", notice)[:LONGEST_REASON]
+    last = seen.get(text)
+    if last is not None and abs(wall - last) < HOUR:
+        return seen, False
+    others = [(each, at) for each, at in seen.items() if each != text and abs(wall - at) < DAY]
+    after = dict([*others[1 - MOST_ADVICE :], (text, wall)])
+    return after, last is None or abs(wall - last) >= DAY
 
 
 def _of_ups(kind: Kind, name: str, ups: UpsSeen, moment: Moment) -> Event:

@@ -21,6 +21,7 @@ from powmonman.config.schema import (
     FleetPolicy,
     GuardConfig,
     Listen,
+    Recovery,
     ServerConfig,
     Tls,
     Ups,
@@ -95,6 +96,8 @@ def server(config: GuardConfig, name: str, targets: str = "") -> ServerConfig:
         lease=min(LEASE, policy.after),
         listen=Listen(address=ADDRESS, port=config.port),
         announce=Announce(enabled=False),
+        # It goes down with its host, and nobody else is there.
+        recovery=Recovery(enabled=False),
         tls=Tls(identity=str(where.identity("server"))),
         notify=replace(config.notify, targets=targets or config.notify.targets),
         state_dir=str(state),

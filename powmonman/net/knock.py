@@ -21,9 +21,13 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from powmonman.net.link import Target
 
 ICMP = 0
+# One of them is open or refused on nearly everything that has no firewall, and on most that have.
+WAYS = (ICMP, 80, 443, 22)
 
 _REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
@@ -48,6 +52,55 @@ async def knock(to: Target, way: int) -> bool:
         if error.errno in _SILENCE:
             return False
         raise
+
+
+async def ask(
+    to: Target,
+    first: int,
+    ways: Sequence[int],
+    patience: float,
+    knock_by: Callable[[Target, int], Awaitable[bool]] = knock,
+) -> int | None:
+    """Return the way in which a host answered, None if it is silent for `patience` seconds.
+
+    It is asked by the way `first`, and again by all `ways` when half of the time is over.
+
+    Raises:
+        OSError: It could not be asked by any.
+    """
+    tasks: dict[asyncio.Task[bool], int] = {}
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        for some, until in (((first,), patience / 2), (ways, patience)):
+            tasks |= {asyncio.ensure_future(knock_by(to, way)): way for way in some}
+            way = await _first(tasks, began + until)
+            if way is not None:
+                return way
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, Exception)]
+    faults = [error for error in errors if not isinstance(error, OSError)]
+    if faults or len(errors) == len(results):
+        raise (faults or errors)[-1]
+    return None
+
+
+async def _first(tasks: dict[asyncio.Task[bool], int], until: float) -> int | None:
+    """Return the way of the first task to succeed, None when it is too late or all have failed."""
+    loop = asyncio.get_running_loop()
+    pending = {task for task in tasks if not task.done()}
+    while pending and (left := until - loop.time()) > 0:
+        done, pending = await asyncio.wait(
+            pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
+        )
+        # In their order: of several answers at once the first way's is taken.
+        for task, way in tasks.items():
+            if task in done and not task.exception() and task.result():
+                return way
+    return None
 
 
 def may_echo(family: socket.AddressFamily) -> bool:

@@ -19,10 +19,15 @@ from pathlib import Path
 INTERFACES = Path("/sys/class/net")
 
 _RTM_GETROUTE, _RTM_NEWROUTE, _NLMSG_ERROR = 26, 24, 2
+_RTM_GETNEIGH, _RTM_NEWNEIGH = 30, 28
 _REQUEST = 1
 _RTA_DST, _RTA_OIF = 1, 4
 _HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=8BI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_NDA_DST = 1
+# linux/neighbour.h: incomplete and failed; reachable, stale, delay, probe.
+_UNRESOLVED, _RESOLVED = 0x01 | 0x20, 0x02 | 0x04 | 0x08 | 0x10
 _DEPTH = 8
 
 
@@ -98,19 +103,49 @@ def _interface_to(to: Target) -> int:
     if to.scope:
         attributes += _attribute(_RTA_OIF, struct.pack("=I", to.scope))
     body = _ROUTE.pack(to.family, 8 * len(address), 0, 0, 0, 0, 0, 0, 0) + attributes
-    request = _HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _REQUEST, 1, 0) + body
+    return _outgoing(_ask_kernel(_RTM_GETROUTE, body))
+
+
+def neighbour(to: Target) -> bool | None:
+    """Return what the kernel's neighbour discovery (ARP) says of a host on our own link.
+
+    True: it has a link-layer address, which may be some 50 s old. False: nobody answers for it.
+    None: the kernel has not asked, or the host is not on our link. It asks only when something is
+    sent there.
+    """
+    try:
+        number = _interface_to(to)
+        address = _attribute(_NDA_DST, socket.inet_pton(to.family, to.host))
+        answer = _ask_kernel(_RTM_GETNEIGH, _NEIGHBOUR.pack(to.family, number, 0, 0, 0) + address)
+    except OSError:
+        return None
+    _, kind, _, _, _ = _HEADER.unpack_from(answer)
+    if kind != _RTM_NEWNEIGH:
+        return None
+    _, _, state, _, _ = _NEIGHBOUR.unpack_from(answer, _HEADER.size)
+    return True if state & _RESOLVED else False if state & _UNRESOLVED else None
+
+
+def _ask_kernel(kind: int, body: bytes) -> bytes:
+    """Return the kernel's one answer to a request.
+
+    Raises:
+        OSError: It is a refusal, or this system has no such thing.
+    """
+    request = _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         # It answers before send() returns; the timeout is for the day when it does not.
         kernel.settimeout(0.02)
         kernel.sendto(request, (0, 0))
-        return _outgoing(kernel.recv(4096))
+        answer = kernel.recv(4096)
+    if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
+        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+        raise OSError(number, os.strerror(number))
+    return answer
 
 
 def _outgoing(answer: bytes) -> int:
     length, kind, _, _, _ = _HEADER.unpack_from(answer)
-    if kind == _NLMSG_ERROR:
-        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
-        raise OSError(number, os.strerror(number))
     at = _HEADER.size + _ROUTE.size
     while kind == _RTM_NEWROUTE and at + 4 <= min(length, len(answer)):
         size, name = struct.unpack_from("=HH", answer, at)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from powmonman.config.schema import Notify, ServerConfig
-    from powmonman.core.events import Seen
+    from powmonman.core.events import Event, Seen
 
 __all__ = ["Notifier"]
 
@@ -48,6 +49,8 @@ class Notifier:
         self._told = self._recalled(directory / TOLD)
         self._written = self._told.lasting()
         self._fault = ""
+        # Of a drill nothing is kept: who is told of it twice is told of nothing real.
+        self._drilled = Told()
 
     @property
     def enabled(self) -> bool:
@@ -67,6 +70,27 @@ class Notifier:
                 self._written = lasting
                 self._courier.spool.note(TOLD, lasting)
         except Exception as error:  # noqa: BLE001 - the shutdown of hosts depends on it
+            self._broken(error)
+
+    def observe_drill(self, seen: Seen) -> None:
+        """Look at the fleet as a drill has it; all that is told of it is marked as a drill's."""
+        if not self._config.enabled:
+            return
+        try:
+            rules = _rules(self._config)
+            self._drilled, events = look(self._drilled, seen, rules, boottime(), time.time())
+            self._courier.tell(replace(event, drill=True) for event in events)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._broken(error)
+
+    def end_drill(self, result: Event) -> None:
+        """Tell how a drill has ended, and forget what was told of it."""
+        self._drilled = Told()
+        if not self._config.enabled:
+            return
+        try:
+            self._courier.tell([result])
+        except Exception as error:  # noqa: BLE001 - likewise
             self._broken(error)
 
     def reconfigure(self, config: ServerConfig) -> None:

@@ -18,7 +18,7 @@ from powmonman.config.schema import Template
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
 from powmonman.core.records import printable
-from powmonman.notify.words import DEFAULTS, TYPES, WEIGHT, battery, clock, duration, plan
+from powmonman.notify.words import DEFAULTS, DRILL, TYPES, WEIGHT, battery, clock, duration, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,7 +109,9 @@ def words(
     """
     faults: dict[str, None] = {}
     told = [(event.kind, *_event(event, templates, around, faults)) for event in events]
-    kind, title, _ = min(told, key=lambda each: WEIGHT.index(each[0]))
+    # What is real gives the message its title.
+    real = [each for each, event in zip(told, events, strict=True) if not event.drill] or told
+    kind, title, _ = min(real, key=lambda each: WEIGHT.index(each[0]))
     others = len(told) - 1 + around.more
     if others:
         title = f"{title} (and {others} more)"
@@ -161,6 +163,8 @@ def _event(
                 faults[f"{event.kind}.{part}: {error}"] = None
         texts.append(text)
     title, body = texts
+    if event.drill:
+        title, body = DRILL + title, body and DRILL + body
     lines = "\n".join(printable(line.rstrip()) for line in body.strip().splitlines())
     return printable(" ".join(title.split()))[:LONGEST_TITLE], lines[:LONGEST_BODY]
 

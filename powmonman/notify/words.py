@@ -71,10 +71,15 @@ DEFAULTS: dict[Kind, Template] = {
         "{% if length %}; it was unknown for {{ length | duration }}{% endif %}.",
     ),
     Kind.ADVICE: Template("Look at {{ ups }}", "{{ ups }}: {{ reason }}"),
+    Kind.ORDER: Template("Look at the order of shutdowns", "{{ reason }}"),
     Kind.CERTIFICATE: Template(
         "Certificate of {{ host or 'the server' }} "
         "{% if left > 0 %}ends in {{ left | duration }}{% else %}has ended{% endif %}",
         "Give {{ host or 'the server' }} a new one: the fleet's connections rest on it.",
+    ),
+    Kind.DRILL: Template(
+        "{{ reason.split(':')[0] or 'A drill has ended' }}",
+        "{% if reason %}{{ reason }}.{% endif %}",
     ),
     Kind.TEST: Template(
         "Test from PowMonMan",
@@ -92,6 +97,7 @@ TYPES: dict[Kind, str] = {
     Kind.HOST_LOST: "warning",
     Kind.SENSOR_UNKNOWN: "warning",
     Kind.ADVICE: "warning",
+    Kind.ORDER: "warning",
     Kind.CERTIFICATE: "warning",
     Kind.ON_MAINS: "success",
     Kind.HOST_BACK: "success",
@@ -110,9 +116,13 @@ WEIGHT = [
     Kind.HOST_BACK,
     Kind.SENSOR_RECOVERED,
     Kind.ADVICE,
+    Kind.ORDER,
     Kind.CERTIFICATE,
+    Kind.DRILL,
     Kind.TEST,
 ]
+# Before the title of a message about events of a drill, the operator's own words included.
+DRILL = "DRILL · "
 
 
 def battery(event: Event) -> str:

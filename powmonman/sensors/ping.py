@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from powmonman.core.power import Reading, unknown
-from powmonman.net.knock import ICMP, knock, may_echo
+from powmonman.net.knock import WAYS, ask, knock, may_echo
 from powmonman.net.link import Link, Target, link_to, target
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from powmonman.config.schema import Ping
 
-# One of them is open or refused on nearly everything that has no firewall, and on most that have.
-WAYS = (ICMP, 80, 443, 22)
 # From power to the first packet passed, a managed switch takes up to two minutes, the spanning tree
 # protocol on another up to 50 s.
 SETTLE = 120.0
@@ -137,7 +135,7 @@ class PingSensor:
             before = self._look_at_link(to)
             if not before.up:
                 return _Outcome(sentinel, fault=f"the link of {before.interface} is down")
-            way = await self._knock(sentinel, to)
+            way = await ask(to, sentinel.way, WAYS, self._settings.timeout, knock)
             after = before if way is not None else self._look_at_link(to)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
@@ -171,31 +169,6 @@ class PingSensor:
             return f"the link of {after.interface} was down less than {SETTLE:.0f} s ago"
         return ""
 
-    async def _knock(self, sentinel: _Sentinel, to: Target) -> int | None:
-        """Return the way in which a sentinel answered, None if it is silent.
-
-        Raises:
-            OSError: It could not be asked by any.
-        """
-        tasks: dict[asyncio.Task[bool], int] = {}
-        loop = asyncio.get_running_loop()
-        began, timeout = loop.time(), self._settings.timeout
-        try:
-            for ways, until in (((sentinel.way,), timeout / 2), (WAYS, timeout)):
-                tasks |= {asyncio.create_task(knock(to, way)): way for way in ways}
-                way = await _first(tasks, began + until)
-                if way is not None:
-                    return way
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        errors = [result for result in results if isinstance(result, Exception)]
-        faults = [error for error in errors if not isinstance(error, OSError)]
-        if faults or len(errors) == len(results):
-            raise (faults or errors)[-1]
-        return None
-
     def _notice(self, outcomes: Iterable[_Outcome]) -> str:
         """Say which sentinels have been of no use for long."""
         assert self._began is not None  # noqa: S101 - read() set it
@@ -207,21 +180,6 @@ class PingSensor:
                 what = "has never answered" if sentinel.heard_at is None else "is silent for long"
                 found.append(f"{sentinel.host} {what}: is it still there?")
         return " · ".join(found)
-
-
-async def _first(tasks: dict[asyncio.Task[bool], int], until: float) -> int | None:
-    """Return the way of the first task to succeed, None when it is too late or all have failed."""
-    loop = asyncio.get_running_loop()
-    pending = {task for task in tasks if not task.done()}
-    while pending and (left := until - loop.time()) > 0:
-        done, pending = await asyncio.wait(
-            pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
-        )
-        # In their order: of several answers at once the first way's is taken.
-        for task, way in tasks.items():
-            if task in done and not task.exception() and task.result():
-                return way
-    return None
 
 
 def _target_or_none(host: str) -> Target | None:

@@ -16,20 +16,39 @@ import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
-from powmonman.core.messages import Error, Message, Own, Policy, Query, Report, ShutdownFleet, State
+from powmonman.core.forecast import Battery
+from powmonman.core.messages import (
+    Error,
+    Message,
+    Own,
+    Policy,
+    Query,
+    Report,
+    ShutdownFleet,
+    StartDrill,
+    State,
+    StopDrill,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
+from powmonman.server.budget import Pack
+from powmonman.server.drill import Fleet
+from powmonman.server.drilling import Drilling
+from powmonman.server.history import History
+from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
 from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
+from powmonman.server.ordering import Ordering
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
+from powmonman.server.scribe import Scribe
 from powmonman.server.seen import seen
 from powmonman.server.session import Session
 from powmonman.service import notify
@@ -46,6 +65,8 @@ log = logging.getLogger("powmonman.server")
 
 SWEEP_EVERY = 1.0
 REMEMBER_EVERY = 5.0
+# Of a fleet that commits as one: the rest is kept with the next sweep.
+KEEP_EVERY = 0.2
 
 
 class Server:
@@ -58,7 +79,13 @@ class Server:
         self._started = time.monotonic()
         self._state_id = secrets.token_hex(16)
         self._memory = Memory(config.runtime_dir, config.state_dir)
-        self._roster = Roster(config.clients)
+        self._kept_at = 0.0
+        self._roster = Roster(config.clients, config.order)
+        self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
+        records, same_boot = self._host_memory.recall()
+        self._roster.recall(records, boottime(), same_boot=same_boot)
+        self._history = History(config.state_dir, config.history.keep)
+        self._scribe = Scribe(self._history)
         self._hub = Hub(
             server_context(Path(config.tls.identity)),
             room_for(config.limits),
@@ -66,9 +93,29 @@ class Server:
             make_state=self._state,
             own=self._own,
             report=self.report,
+            scribe=self._scribe,
             revoked=config.tls.revoked,
+            noticed=self._noticed,
+        )
+        self._ordering = Ordering(
+            self._roster,
+            active=self._in_outage,
+            tell=self._hub.tell,
+            found_down=self._scribe.down,
+            packs=self._packs,
+            policy=lambda: self._policy,
         )
         self._notifier = Notifier(config)
+        drilled = Fleet(
+            self._roster,
+            lambda: self._config,
+            lambda: self._policy,
+            self._supplies,
+            self._busy,
+            self._publish_news,
+        )
+        self._drilling = Drilling(drilled, self._notifier)
+        self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -86,8 +133,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._history.start()
         for name in self._config.upses:
             self._watch(name)
+        self._scribe.mains(self._supplies(), started=True)
         self._hub.publish(changed=False)
         listeners = await self._listen()
         async with local_socket(Path(self._config.runtime_dir), self._answer):
@@ -98,7 +147,9 @@ class Server:
                     self._remember(),
                     self._sweep(),
                     self._announce(),
+                    self._ordering.run(),
                     self._notifier.run(),
+                    self._drilling.run(),
                 )
             ]
             log.info(
@@ -110,6 +161,7 @@ class Server:
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
             log.info("stopping: clients that count down go on counting")
+            self._drilling.stop("the server stops")
             # What has just happened, such as the commit of this very host, is told after the boot.
             self._look()
             tasks = (*parts, *self._watches.values())
@@ -120,6 +172,8 @@ class Server:
             listener.close()
         self._hub.close()
         await self._memory.keep(self._supplies(), changed=True)
+        await self._host_memory.close(self._roster)
+        await self._history.close()
         return 1 if self._broken else 0
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -162,6 +216,7 @@ class Server:
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
+        self._scribe.mains(self._supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await self._memory.keep(self._supplies(), changed=True)
             self._hub.publish(changed=True)
@@ -174,7 +229,20 @@ class Server:
         """Find what people are to be told; whatever comes of it, the server goes on."""
         if self._notifier.enabled:
             now, ends = boottime(), self._certificate_ends
-            self._notifier.observe(seen(self._supplies(), self._roster, self._policy, ends, now))
+            order = self._ordering.warnings
+            self._notifier.observe(
+                seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
+            )
+
+    def _busy(self) -> str:
+        """Return what forbids a drill beside the power; empty if nothing does."""
+        ordered = self._order is not None and self._order.told() is not None
+        return "the fleet is being shut down" if ordered else ""
+
+    def _publish_news(self) -> None:
+        """Push a state that is not the last one again."""
+        self._state_id = secrets.token_hex(16)
+        self._hub.publish(changed=True)
 
     def _state(self) -> State:
         now = boottime()
@@ -183,10 +251,45 @@ class Server:
             lease=self._config.lease,
             policy=self._policy,
             upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
+            drill=self._drilling.drills.told(),
         )
 
-    def _own(self, _name: str) -> Own:
-        return Own(order=self._order.told() if self._order else None)
+    def _own(self, name: str) -> Own:
+        order = self._order.told() if self._order else None
+        return Own(
+            drill_waits=self._drilling.drills.waits(name),
+            waits=self._roster.still_up(name),
+            noted=self._history.noted.get(name, 0),
+            order=order or self._drilling.live.order(name),
+        )
+
+    def _in_outage(self) -> bool:
+        """Whether hosts may be going down: by an outage, or by the operator's order."""
+        ordered = self._order is not None and self._order.told() is not None
+        return ordered or any(monitor.supply.outage for monitor in self._monitors.values())
+
+    def _packs(self) -> dict[str, Pack]:
+        """Return the UPSes as the budget of the order needs them."""
+        now = boottime()
+        return {
+            name: Pack(
+                Battery(monitor.supply.news(now), monitor.supply.full_runtime, monitor.ups.confirm),
+                known=monitor.ups.runtime is not None or monitor.supply.measured is not None,
+            )
+            for name, monitor in self._monitors.items()
+        }
+
+    def _noticed(self, name: str) -> None:
+        """Something has become known of a host: it joined, left, or said what it does."""
+        self._ordering.look([name])
+        host = self._roster.hosts.get(name)
+        if host is not None and host.presence.going and boottime() - self._kept_at > KEEP_EVERY:
+            self._keep_hosts()
+
+    def _keep_hosts(self) -> None:
+        """Keep what is known of the hosts: of who goes down at once, of the rest every second."""
+        self._kept_at = boottime()
+        self._host_memory.keep(self._roster, urgent=self._in_outage())
 
     @property
     def _policy(self) -> Policy:
@@ -204,14 +307,17 @@ class Server:
         """Answer a program on this host."""
         if isinstance(message, Query):
             return Report(self.report())
+        if isinstance(message, StartDrill | StopDrill):
+            refusal = self._drilling.answer(message, user)
+            return Error(refusal) if refusal else Report(self.report())
         if not isinstance(message, ShutdownFleet):
-            return Error("what to say here is query or shutdown-fleet")
+            return Error("what to say here is query, shutdown-fleet, start-drill or stop-drill")
         if message.fleet != self._config.fleet:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
+        self._drilling.stop("the operator shuts the fleet down")
         self._order = Given()
-        self._state_id = secrets.token_hex(16)
-        self._hub.publish(changed=True)
+        self._publish_news()
         return Report(self.report())
 
     async def _beat(self) -> None:
@@ -227,6 +333,7 @@ class Server:
         """Keep what is known, apart from the beat: that waits for no disk."""
         while True:
             await asyncio.sleep(REMEMBER_EVERY)
+            self._history.watch()
             await self._memory.keep(self._supplies(), changed=False)
 
     async def _sweep(self) -> None:
@@ -237,6 +344,7 @@ class Server:
             if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
                 self._hub.sweep(self._config.lease)
                 self._look()
+            self._keep_hosts()
             if all(monitor.looking for monitor in self._monitors.values()):
                 notify.alive()
 
@@ -284,9 +392,11 @@ class Server:
 
     def _apply(self, config: ServerConfig) -> None:
         before, self._config = self._config, config
+        self._drilling.stop("the configuration was reloaded")
         self._logs.apply(config.log)
-        self._roster.expect(config.clients)
+        self._roster.expect(config.clients, config.order)
         self._notifier.reconfigure(config)
+        self._history.keep(config.history.keep)
         self._certificate_ends = _end_of(config.tls)
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
@@ -305,14 +415,17 @@ class Server:
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
         self._reloaded.set()
+        self._ordering.check()
 
     def report(self) -> dict[str, Any]:
         """Return all that `powmonman status` shows."""
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
+        faults += [f"{path}: {reason}" for path, reason in self._host_memory.faults.items()]
         faults += self._notifier.faults
+        faults += self._history.faults
         if self._reload_fault:
             faults.append(f"the last reload was refused: {self._reload_fault}")
-        now = boottime()
+        now, budget = boottime(), self._ordering.budget()
         return {
             **of_config(self._config),
             "policy": to_json(self._policy),
@@ -321,9 +434,15 @@ class Server:
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
             "faults": faults,
+            "warnings": self._ordering.warnings,
+            "order": self._ordering.report(budget),
             "last_push": self._hub.last_push,
             "upses": {name: of_ups(monitor, now) for name, monitor in self._monitors.items()},
-            "clients": self._roster.rows(now, self._state_id),
+            "clients": [
+                {**row, "order": budget.row(row["name"])}
+                for row in self._roster.rows(now, self._state_id)
+            ],
+            **self._drilling.report(),
         }
 
 

@@ -10,9 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from powmonman.core.messages import Hello, Own, State, Status, encode_for_all, encode_own
+from powmonman.core.messages import (
+    Diary,
+    DrillStatus,
+    Hello,
+    Own,
+    State,
+    Status,
+    encode_for_all,
+    encode_own,
+)
 from powmonman.net.tls import Peer, is_revoked
 from powmonman.service.clock import boottime
 
@@ -21,13 +31,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from powmonman.config.schema import Limits
+    from powmonman.server.drill import Drills
     from powmonman.server.roster import Roster
+    from powmonman.server.scribe import Scribe
     from powmonman.server.session import Session
 
 log = logging.getLogger("powmonman.server")
 
 REFUSALS_A_MINUTE = 30
 _NOTHING = b"{}"
+
+# Most clients are told the same as in the push before.
+_encoded = lru_cache(4096)(encode_own)
 
 
 class Hub:
@@ -42,7 +57,9 @@ class Hub:
         make_state: Callable[[], State],
         own: Callable[[str], Own],
         report: Callable[[], dict[str, Any]],
+        scribe: Scribe | None = None,
         revoked: Iterable[str] = (),
+        noticed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.context = context
         self.limits = limits
@@ -50,6 +67,8 @@ class Hub:
         self.report = report
         self._make_state = make_state
         self._own = own
+        self._noticed = noticed
+        self._scribe = scribe
         self.last_push: dict[str, Any] = {}
         self._revoked = tuple(revoked)
         self._strangers: dict[Session, None] = {}
@@ -62,6 +81,7 @@ class Hub:
         self._pushed_at = 0.0
         self._pushed_to = 0
         self._refusals: deque[float] = deque(maxlen=REFUSALS_A_MINUTE)
+        self.drilling: Drills | None = None
 
     def publish(self, *, changed: bool) -> None:
         """Push the present state to everybody, in one pass."""
@@ -73,6 +93,13 @@ class Hub:
         for session in list(self._speakers.values()):
             session.tell(self._shared)
 
+    def tell(self, names: Iterable[str]) -> None:
+        """Push the present state to these clients alone, where what it says to them has changed."""
+        shared = self.shared()
+        for name in names:
+            if name in self._speakers:
+                self._speakers[name].tell(shared)
+
     def shared(self) -> bytes:
         """Return the present state for one more client."""
         return encode_for_all(self._make_state())
@@ -80,7 +107,7 @@ class Hub:
     def own(self, name: str) -> bytes:
         """Return what the state says to the client `name` alone."""
         own = self._own(name)
-        return _NOTHING if own == Own() else encode_own(own)
+        return _NOTHING if own == Own() else _encoded(own)
 
     def sweep(self, lease: float) -> None:
         """Drop who has been silent for too long."""
@@ -127,7 +154,10 @@ class Hub:
         if self._speakers.get(session.name) is session:
             del self._speakers[session.name]
             self.roster.left(session.name, boottime())
+            if self._scribe:
+                self._scribe.left(session.name, self.roster.hosts[session.name].hello)
             log.warning("%s has left", session.name, extra={"host": session.name})
+            self._noticed(session.name)
         self._all_told()
 
     def wants_handshake(self, session: Session) -> None:
@@ -189,12 +219,21 @@ class Hub:
             ", its certificate looks expired (or a clock is wrong)" if peer.expired else "",
             extra={"host": session.name},
         )
+        if self._scribe:
+            self._scribe.joined(session.name, hello)
         session.tell(self.shared())
+        self._noticed(session.name)
 
     def acknowledged(self, session: Session, seq: int) -> None:
         """A client has understood a state."""
         if seq == session.seq and self._state is not None:
-            self.roster.hosts[session.name].told = self._state.id
+            host = self.roster.hosts[session.name]
+            host.told = self._state.id
+            if self._scribe and host.hello:
+                took = boottime() - self._pushed_at if session in self._untold else None
+                self._scribe.told(session.name, host.hello, took)
+            if self.drilling is not None:
+                self.drilling.understood(session.name)
             if session in self._untold:
                 self._untold.discard(session)
                 self._all_told()
@@ -212,10 +251,18 @@ class Hub:
         }
         self._pushed_to = 0
 
+    def rehearsed(self, session: Session, status: DrillStatus) -> None:
+        """A client says what it would do, were the drill real."""
+        if self.drilling is not None:
+            self.drilling.said(session.name, status)
+
     def reported(self, session: Session, status: Status) -> None:
         """A client says what it is about to do."""
-        before = self.roster.hosts[session.name].status
+        host = self.roster.hosts[session.name]
+        before = host.status
         self.roster.said(session.name, status, boottime())
+        if self._scribe and host.hello:
+            self._scribe.said(session.name, host.hello, before, status)
         if before.phase != status.phase:
             left = "" if status.left is None else f", {status.left:.0f} s left"
             log.info(
@@ -226,3 +273,9 @@ class Hub:
                 f" · {status.reason}" if status.reason else "",
                 extra={"host": session.name, "outage": status.outage or before.outage},
             )
+        self._noticed(session.name)
+
+    def handed(self, session: Session, diary: Diary) -> None:
+        """A client hands over what the server may have missed of its host."""
+        if self._scribe:
+            self._scribe.handed(session.name, diary)

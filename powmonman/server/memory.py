@@ -35,7 +35,7 @@ class Memory:
     def __init__(self, runtime_dir: str, state_dir: str) -> None:
         self._volatile = Path(runtime_dir) / FILE
         self._durable = Path(state_dir) / FILE
-        self._disk = _Disk(self._durable, self._wrote)
+        self._disk = Disk(self._durable, self._wrote)
         self._written = -DURABLE_EVERY
         self._written_spent: dict[str, float] = {}
         self.faults: dict[str, str] = {}
@@ -89,7 +89,7 @@ class Memory:
             del self.faults[str(path)]
 
 
-class _Disk:
+class Disk:
     """Writes the newest of what it is given, one after the other, in a thread of its own.
 
     A disk that hangs keeps this thread, and neither the server nor its end.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from powmonman.core.events import HostSeen, Seen, UpsSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from powmonman.core.messages import Policy
+    from powmonman.core.drill_stage import Part, Stage
+    from powmonman.core.messages import Policy, UpsNews
     from powmonman.core.outage import Supply
     from powmonman.server.roster import Host, Roster
 
@@ -21,20 +22,58 @@ def seen(
     policy: Policy,
     certificate_ends: float | None,
     now: float,
+    *,
+    order: Sequence[str] = (),
 ) -> Seen:
     """Return the fleet as it is `now` (CLOCK_BOOTTIME).
 
-    `certificate_ends` is that of the server's own certificate, in seconds of the wall clock.
+    `certificate_ends` is that of the server's own certificate, in seconds of the wall clock;
+    `order` what is wrong with the order.
     """
     return Seen(
         upses={name: _ups(supply, now) for name, supply in supplies.items()},
         hosts=tuple(_host(host, policy, now) for host in roster.hosts.values()),
         certificate_left=_left(certificate_ends),
+        order=tuple(order),
+    )
+
+
+def seen_in(stage: Stage, roster: Roster, policy: Policy) -> Seen:
+    """Return the fleet as the drill has it: what hosts say there is as in a dry run."""
+    upses = {name: supply.news(stage.at) for name, supply in stage.supplies.items()}
+    return Seen(
+        upses={name: _news(news, stage.supplies[name]) for name, news in upses.items()},
+        hosts=tuple(
+            _drilled(host, part, policy, next((ups.outage for ups in upses.values()), ""))
+            for name, host in roster.hosts.items()
+            if (part := stage.parts.get(name)) is not None and part.connected
+        ),
+    )
+
+
+def _drilled(host: Host, part: Part, policy: Policy, outage: str) -> HostSeen:
+    hello, status = host.hello, part.status
+    own = hello.after if hello else None
+    return HostSeen(
+        name=host.name,
+        connected=True,
+        phase=status.phase if status else "idle",
+        left=status.left if status else None,
+        after=policy.after if own is None else own,
+        outage=outage,
+        reason=status.reason if status else "",
+        boot_id=hello.boot_id if hello else "",
+        upses=hello.upses if hello else (),
+        min_supplies=hello.min_supplies if hello else 1,
+        dry_run=True,
     )
 
 
 def _ups(supply: Supply, now: float) -> UpsSeen:
-    news = supply.news(now)
+    return _news(supply.news(now), supply)
+
+
+def _news(news: UpsNews, supply: Supply) -> UpsSeen:
     return UpsSeen(
         state=news.state,
         outage=news.outage,
@@ -56,7 +95,8 @@ def _host(host: Host, policy: Policy, now: float) -> HostSeen:
     return HostSeen(
         name=host.name,
         connected=host.connected,
-        phase=status.phase,
+        # It is halting because it has committed, or somebody switches it off by hand.
+        phase="committed" if host.committed_at is not None else status.phase,
         left=host.time_left(now),
         after=policy.after if own is None else own,
         outage=status.outage,

@@ -4,7 +4,8 @@
 |----------|------------------------------------------|----------------------------------|
 | shaking  | TLS handshake, taken in turns by the hub | handshake_timeout, or a refusal  |
 | greeting | `hello` or `query`                       | handshake_timeout                |
-| speaking | `ack`, `ping`, `status`                  | a lease without a word           |
+| speaking | `ack`, `ping`, `status`, `drill-status`, | a lease without a word           |
+|          | `diary`                                  |                                  |
 
 Nothing queues up for a client that does not read: while its transport is blocked the session
 remembers only that something new is due, and sends the newest state when it drains.
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, cast
 
 from powmonman.core.messages import (
     Ack,
+    Diary,
+    DrillStatus,
     Error,
     Hello,
     Lines,
@@ -139,6 +142,10 @@ class Session(asyncio.Protocol):
             self.tell(self._hub.shared())
         elif isinstance(message, Status):
             self._hub.reported(self, message)
+        elif isinstance(message, Diary):
+            self._hub.handed(self, message)
+        elif isinstance(message, DrillStatus):
+            self._hub.rehearsed(self, message)
         else:
             raise ProtocolError(f"{type(message).__name__} is not for a client to say here")
 

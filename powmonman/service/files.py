@@ -43,11 +43,14 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
             os.close(directory)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in `path`, or None where there is none that can be read."""
+def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
+    """Return the object in `path`, or None where there is none that can be read.
+
+    A file of more than `largest` bytes can't.
+    """
     try:
         with open(path, "rb", opener=_without_surprise) as file:
-            return parse(file.read(LARGEST))
+            return parse(file.read(largest))
     except (OSError, RecordError):
         return None
 

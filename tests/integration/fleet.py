@@ -82,9 +82,10 @@ class Fleet:
         """Return a place for a file of this fleet."""
         return self._root / name
 
-    def tool(self, name: str, exit_code: int = 0) -> None:
+    def tool(self, name: str, exit_code: int = 0, says: str = "") -> None:
         """Put a program of this name before the real one: no test may touch this machine."""
-        script = f'#!/bin/sh\necho "$@" >> "{self._tools}/{name}.calls"\nexit {exit_code}\n'
+        calls = self._tools / f"{name}.calls"
+        script = f'#!/bin/sh\necho "$@" >> "{calls}"\necho "{says}"\nexit {exit_code}\n'
         (self._tools / name).write_text(script, encoding="utf-8")
         (self._tools / name).chmod(0o755)
 

@@ -22,7 +22,9 @@ RENDER = """
   connection: local
   gather_facts: false
   vars:
-    __powmonman_probe: {stdout: ""}
+    __powmonman_probe: "{{ hostvars[inventory_hostname].__powmonman_probe | default(nothing) }}"
+    nothing: {stdout: ""}
+    role_path: "{{ repository }}/roles/powmonman"
   roles: [powmonman, powmonman_server, powmonman_client]
   tasks:
     - name: Write what the host would get
@@ -42,6 +44,8 @@ RENDER = """
           keys: "{{ __powmonman_ca }}"
           clients: "{{ __powmonman_clients }}"
           ports: "{{ __powmonman_closed }}"
+          unable: "{{ __powmonman_together.unable if 'pi' == inventory_hostname else [] }}"
+          wakes: "{{ __powmonman_client_wakes }}"
       tags: [render]
 """
 CASES = """
@@ -85,6 +89,41 @@ all:
     powmonman_fleet: home
 """
 
+ORDERED = """
+powmonman_server: {hosts: {pi: {powmonman_server_recovery: {wake_after: 120}}}}
+powmonman_client:
+  children:
+    web: {hosts: {web1: , web2: {powmonman_client_after: "300"}}}
+  hosts:
+    pi: {powmonman_client_after: 1200}
+    nas:
+      powmonman_client_wait_for: [web, nas_users, database]
+      powmonman_client_wait_timeout: 120
+    database:
+      powmonman_client_after: 900.0
+      powmonman_client_config: {wait_for: [web1], wait_timeout: 60}
+    desktop: {powmonman_client_shutdown_presets: [network_mounts]}
+nas_users: {hosts: {nas: , desktop: , printer: }}
+"""
+CARD = '{"name": "%s", "macs": ["02:00:5e:10:00:0%d"], "wireless": %s, "wake": "%s"}'
+CARDS = {
+    "able": (CARD % ("eth0", 1, "false", "off"), ""),
+    "armed": (CARD % ("eth0", 2, "false", "on"), ""),
+    "unheard": (CARD % ("eth0", 3, "false", "unknown"), ""),
+    "wireless": (CARD % ("wlan0", 4, "true", "unable"), ""),
+    "old": (CARD % ("eth0", 5, "false", "unable"), ""),
+    "guest": (CARD % ("eth0", 6, "false", "on"), "machine kvm"),
+    "box": ("", "container lxc"),
+    "named": (CARD % ("eth0", 7, "false", "on"), ""),
+    "plugged": (CARD % ("eth0", 8, "false", "on"), ""),
+    "passed": (CARD % ("eth0", 9, "false", "on"), "machine kvm"),
+}
+WAKE = {
+    "named": {"powmonman_client_macs": ["02-00-5E-10-00-FF"]},
+    "plugged": {"powmonman_client_wake": {"method": "command", "command": ["plug", "on"]}},
+    "passed": {"powmonman_client_wake": {"method": "wake_on_lan"}},
+}
+
 pytestmark = needs_ansible
 
 
@@ -96,7 +135,12 @@ def rendered(directory: Path, inventory: Path) -> dict[str, dict[str, Any]]:
     playbook.write_text(RENDER)
     done = play(
         playbook,
-        *("-i", str(inventory), "-e", json.dumps({"made": str(made)})),
+        *(
+            "-i",
+            str(inventory),
+            "-e",
+            json.dumps({"made": str(made), "repository": str(REPOSITORY)}),
+        ),
         *("--tags", "render", "--skip-tags", "always"),
         *("-e", "ansible_python_interpreter={{ ansible_playbook_python }}"),
         XDG_CONFIG_HOME="/keys",
@@ -110,6 +154,31 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     directory = tmp_path_factory.mktemp("cases")
     inventory = directory / "hosts.yml"
     inventory.write_text(CASES)
+    return rendered(directory, inventory)
+
+
+@pytest.fixture(scope="module")
+def ordered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("ordered")
+    inventory = directory / "hosts.yml"
+    inventory.write_text(ORDERED)
+    return rendered(directory, inventory)
+
+
+@pytest.fixture(scope="module")
+def woken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """A fleet of which the hosts have said what cards they have."""
+    directory = tmp_path_factory.mktemp("woken")
+    hosts: dict[str, Any] = {"gone": None}
+    for host, (card, virtual) in CARDS.items():
+        said = f"powmonman.cards=[{card}]\n"
+        said += f"powmonman.virtual={virtual}\n" if virtual else ""
+        hosts[host] = {"__powmonman_probe": {"stdout": said}} | WAKE.get(host, {})
+    kept = "recovery: {hosts: {gone: {macs: [02:00:5e:10:00:aa]}, old: {macs: [1]}}}"
+    server = {"pi": {"__powmonman_kept": {"stdout": kept}}}
+    inventory = directory / "hosts.yml"
+    fleet = {"powmonman_server": {"hosts": server}, "powmonman_client": {"hosts": hosts}}
+    inventory.write_text(json.dumps(fleet))
     return rendered(directory, inventory)
 
 
@@ -167,6 +236,87 @@ def test_the_servers_own_host_needs_no_network_to_find_it(
     cases: dict[str, dict[str, Any]], host: str, servers: list[str] | None
 ) -> None:
     assert cases[host]["client"].get("servers") == servers
+
+
+def test_groups_are_waited_for_as_their_members_in_the_fleet(
+    ordered: dict[str, dict[str, Any]],
+) -> None:
+    """Without the host itself, and without who is no client."""
+    assert ordered["nas"]["client"]["wait_for"] == ["web1", "web2", "desktop", "database"]
+    assert ordered["nas"]["client"]["wait_timeout"] == 120
+    assert ordered["database"]["client"]["wait_for"] == ["web1"]
+    assert "wait_for" not in ordered["web1"]["client"]
+
+
+def test_the_servers_own_host_waits_for_everybody_else(ordered: dict[str, dict[str, Any]]) -> None:
+    everybody = {"web1", "web2", "nas", "database", "desktop"}
+    assert set(ordered["pi"]["client"]["wait_for"]) == everybody
+
+
+def test_the_server_knows_the_places_of_all_hosts(ordered: dict[str, dict[str, Any]]) -> None:
+    """And of none that neither waits nor is waited for at a time of its own."""
+    hosts = ordered["pi"]["server"]["order"]["hosts"]
+    assert hosts.pop("pi") == {"wait_for": ordered["pi"]["client"]["wait_for"], "after": 1200}
+    assert hosts == {
+        "database": {"wait_for": ["web1"], "wait_timeout": 60, "after": 900},
+        "nas": {"wait_for": ["web1", "web2", "desktop", "database"], "wait_timeout": 120},
+        "web2": {"after": 300},
+    }
+
+
+def test_presets_are_written_as_they_are_named(ordered: dict[str, dict[str, Any]]) -> None:
+    assert ordered["desktop"]["client"]["shutdown"]["presets"] == ["network_mounts"]
+    assert "presets" not in ordered["nas"]["client"]["shutdown"]
+
+
+def test_the_server_knows_how_each_host_is_woken(woken: dict[str, dict[str, Any]]) -> None:
+    assert woken["pi"]["server"]["recovery"]["hosts"] == {
+        "able": {"macs": ["02:00:5e:10:00:01"]},
+        "armed": {"macs": ["02:00:5e:10:00:02"]},
+        "box": {"method": "none"},
+        # Not in this play: what an earlier one found.
+        "gone": {"macs": ["02:00:5e:10:00:aa"]},
+        "guest": {"method": "none"},
+        "named": {"macs": ["02-00-5E-10-00-FF"]},
+        "old": {"method": "none"},
+        "passed": {"method": "wake_on_lan", "macs": ["02:00:5e:10:00:09"]},
+        "plugged": {"method": "command", "command": ["plug", "on"]},
+        "unheard": {"macs": ["02:00:5e:10:00:03"]},
+        "wireless": {"method": "none"},
+    }
+
+
+def test_only_a_host_that_a_magic_packet_may_wake_is_armed(
+    woken: dict[str, dict[str, Any]],
+) -> None:
+    """Where the kernel would not say, there is nothing that could be armed."""
+    armed = {host for host in woken if woken[host]["wakes"]}
+    assert armed == {"able", "armed", "named", "passed"}
+
+
+def test_hosts_that_nobody_can_wake_are_named_with_the_reason(
+    woken: dict[str, dict[str, Any]],
+) -> None:
+    remedy = " If something else can (IPMI, a smart plug), name it: powmonman_client_wake."
+    assert woken["pi"]["unable"] == [
+        "box: a container (lxc), which no magic packet wakes: it comes back with the machine that "
+        "carries it." + remedy,
+        "guest: a virtual machine (kvm), which no magic packet wakes: it comes back with the "
+        "machine that carries it." + remedy,
+        "old: eth0: no Wake-on-LAN. Nobody wakes it when the mains are back." + remedy,
+        "wireless: wlan0: wireless. Nobody wakes it when the mains are back." + remedy,
+    ]
+
+
+def test_the_servers_recovery_is_its_own_and_nobody_wakes_the_server(
+    ordered: dict[str, dict[str, Any]],
+) -> None:
+    recovery = ordered["pi"]["server"]["recovery"]
+    assert recovery == {"wake_after": 120, "hosts": {"pi": {"method": "none"}}}
+
+
+def test_a_guard_wakes_nobody(cases: dict[str, dict[str, Any]]) -> None:
+    assert cases["laptop"]["server"]["recovery"] == {"enabled": False}
 
 
 def test_a_guard_is_a_fleet_of_its_own_whatever_holds_for_all(

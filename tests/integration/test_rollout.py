@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,53 @@ RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
             id="a sensor's program outside the prefix",
         ),
         pytest.param(
+            {"powmonman_client_wait_for": ["webb", "powmonman_server"]},
+            "database: powmonman_client_wait_for: no host of powmonman_client and no group is "
+            "called 'webb'",
+            id="a wait for nobody that there is",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": ["powmonman_server"]},
+            "database: powmonman_client_wait_for: the group 'powmonman_server' holds no host of "
+            "powmonman_client: nobody to wait for",
+            id="a wait for a group without clients",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": "database"},
+            "database: powmonman_client_wait_for: the host waits for itself",
+            id="a wait for oneself",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": ["pi"]},
+            "database: powmonman_client_wait_for: pi senses the mains and stays up",
+            id="a wait for the server that stays up",
+        ),
+        pytest.param(
+            {"powmonman_client_macs": ["02:00:5e:10:00"]},
+            "database: powmonman_client_macs[0]: '02:00:5e:10:00': expected 12",
+            id="a MAC address that is too short",
+        ),
+        pytest.param(
+            {"powmonman_server_recovery": {"give_up": 0}},
+            "powmonman_server_recovery.give_up: ",
+            id="a host that is given up at once",
+        ),
+        pytest.param(
+            {"powmonman_client_wake": {"method": "command", "command": ["/usr/bin/ipmitool"]}},
+            'Refused as powmonman_client_wake: ["/usr/bin/ipmitool"]',
+            id="a command outside the prefix that wakes",
+        ),
+        pytest.param(
+            {"powmonman_client_shutdown_presets": ["docker"]},
+            "no such preset 'docker' (did you mean docker_containers?)",
+            id="a preset that there is not",
+        ),
+        pytest.param(
+            {"powmonman_client_shutdown_presets": ["docker_containers"]},
+            'runs no presets: they touch the machine. Refused: ["docker_containers"]',
+            id="a preset in a rehearsal",
+        ),
+        pytest.param(
             {"powmonman_prefix": "/"},
             "powmonman_prefix: must be an absolute path",
             id="a bad prefix",
@@ -212,4 +260,67 @@ def test_a_fleet_has_exactly_one_server(rollout: Rollout, tmp_path: Path) -> Non
     (tmp_path / "inventory" / "more.yml").write_text("powmonman_server: {hosts: {second: {}}}\n")
     refused = rollout.run()
     assert "powmonman_server holds pi, second: a fleet has exactly one server" in refused.text
+    assert not rollout.stage.exists()
+
+
+CHAIN = (
+    "powmonman_server: {hosts: {pi: {ansible_host: 127.0.0.11}}}\n"
+    "powmonman_client: {hosts: {nas: , web: }}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("nas", "web", "options", "said"),
+    [
+        pytest.param(
+            {"powmonman_client_wait_for": ["web"]},
+            {"powmonman_client_wait_for": ["nas"]},
+            (),
+            ["powmonman_client_wait_for: a circle: ", "web -> nas -> web"],
+            id="a circle",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": ["web"]},
+            {"powmonman_client_config": {"wait_for": ["nas"]}},
+            ("--limit", "web"),
+            ["powmonman_client_wait_for: a circle: ", "web -> nas -> web"],
+            id="a circle in the part of a fleet that is rolled out, written another way",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": ["web"], "powmonman_client_wait_timeout": 5},
+            {"powmonman_client_after": 60},
+            (),
+            ["nas: powmonman_client_wait_for: is in vain: web goes 60 s after the loss"],
+            id="a wait for who goes later",
+        ),
+        pytest.param(
+            {"powmonman_client_wait_for": ["web"], "powmonman_client_wait_timeout": 900},
+            {},
+            (),
+            ["nas: powmonman_client_wait_timeout: is 900: ", "but rack lasts 600 s"],
+            id="a wait that outlasts the battery",
+        ),
+    ],
+)
+def test_an_order_that_can_not_be_is_refused_before_anything_is_changed(
+    tmp_path: Path,
+    nas: dict[str, Any],
+    web: dict[str, Any],
+    options: tuple[str, ...],
+    said: list[str],
+) -> None:
+    rollout = Rollout(tmp_path, CHAIN)
+    for host, variables in (("nas", nas), ("web", web)):
+        (rollout.inventory / "host_vars" / f"{host}.yml").write_text(json.dumps(variables))
+    server = rollout.inventory / "group_vars" / "powmonman_server.yml"
+    server.write_text(
+        server.read_text().replace("    confirm: 0.5", "    runtime: 600\n    confirm: 0.5")
+    )
+    try:
+        refused = rollout.run(*options)
+    finally:
+        rollout.stop()
+    assert refused.code != 0
+    for text in said:
+        assert text in refused.text
     assert not rollout.stage.exists()

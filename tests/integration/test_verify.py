@@ -6,10 +6,15 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import powmonman
+from powmonman import cli
+
 from .stage import together
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from .daemon import Daemon
     from .fleet import Fleet
@@ -72,14 +77,34 @@ def test_a_client_that_does_not_run_is_a_fault(fleet: Fleet) -> None:
     assert verify(fleet, nas)[1]["faults"] == ["the client is not running"]
     fleet.up(server, nas)
     nas.kill()
-    assert verify(fleet, nas) == (
-        1,
-        {"ok": False, "faults": ["the client is not running"], "facts": verify_facts(fleet, nas)},
-    )
+    expected = {"ok": False, "faults": ["the client is not running"], "warnings": []}
+    assert verify(fleet, nas) == (1, expected | {"facts": verify_facts(fleet, nas)})
 
 
 def verify_facts(fleet: Fleet, daemon: Daemon) -> dict[str, Any]:
     return dict(verify(fleet, daemon)[1]["facts"])
+
+
+def test_what_the_server_warns_of_is_passed_on_and_no_fault(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["nas goes down 40 s after the battery's end, if all waits are as long as they may be"]
+    upses = {"ups": {"state": "on_mains", "reason": ""}}
+    running = {"program": powmonman.__file__, "version": powmonman.__version__}
+    report = running | {"upses": upses, "faults": [], "warnings": said}
+    monkeypatch.setattr("powmonman.verify.fetch", lambda _: report)
+    code = cli.main(["verify", "--config", str(fleet.server().config)])
+    found = json.loads(capsys.readouterr().out)
+    assert (code, found["faults"], found["warnings"]) == (0, [], said)
+
+
+def test_a_preset_that_would_not_work_is_a_fault(fleet: Fleet) -> None:
+    nas = fleet.client("nas", shutdown__presets=["podman_containers"])
+    fault = "preset podman_containers: podman can't list root's containers"
+    fleet.tool("podman", exit_code=1)
+    assert fault in verify(fleet, nas)[1]["faults"]
+    fleet.tool("podman")
+    assert fault not in verify(fleet, nas)[1]["faults"]
 
 
 @together
@@ -164,11 +189,18 @@ def test_a_configuration_with_mistakes_is_a_fault(fleet: Fleet) -> None:
 def test_roots_unit_must_be_active_where_it_is_to_run_the_commands(fleet: Fleet) -> None:
     server, nas = fleet.server(), fleet.client("nas", shutdown__via="unit")
     fleet.up(server, nas)
+    fleet.tool("systemctl", says="loaded")
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == []
-    assert fleet.calls("systemctl") == ["is-active --quiet powmonman-shutdown.path"]
+    assert fleet.calls("systemctl") == [
+        "is-active --quiet powmonman-shutdown.path",
+        "is-active --quiet powmonman-shutdown-check.path",
+        "show --property=LoadState --value powmonman-shutdown.service",
+    ]
     fleet.tool("systemctl", exit_code=3)
     assert verify(fleet, nas, "--wait", "1")[1]["faults"] == [
-        "powmonman-shutdown.path is not active: nothing would shut this host down"
+        "powmonman-shutdown.path is not active: nothing would shut this host down",
+        "powmonman-shutdown-check.path is not active: no drill could check the commands",
+        "powmonman-shutdown.service is not known: nothing would run the commands",
     ]
 
 

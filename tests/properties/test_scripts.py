@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from script import LIE, NOTHING, TRUTH, Battery, Play, Segment, Ups, ViolationError
+from script import LIE, NOTHING, OTHER, TRUTH, Battery, Play, Segment, Ups, ViolationError
 
 from powmonman.core import outage, policy, witness
 from powmonman.core.gauge import Gauge
@@ -49,6 +49,8 @@ def plays(draw: st.DrawFn) -> tuple[Play, tuple[Segment, ...]]:
         min_supplies=draw(st.integers(1, count)),
         min_observe=draw(st.sampled_from([0.0, 20.0, 60.0])),
         upses=tuple(f"u{n}" for n in range(count)),
+        wait_for=draw(st.sampled_from([(), (OTHER,)])),
+        wait_timeout=draw(st.sampled_from([0.0, 30.0, 200.0])),
     )
     same = draw(st.booleans())
     segments = st.builds(
@@ -60,13 +62,14 @@ def plays(draw: st.DrawFn) -> tuple[Play, tuple[Segment, ...]]:
         says=st.tuples(*[st.tuples(*[modes] * MOST)] * count),
         battery=st.tuples(*[batteries] * count),
         linked=st.sampled_from([True, True, True, False]),
+        other_down=st.booleans(),
     )
     return Play(tuple(upses), rules, fleet), tuple(draw(st.lists(segments, max_size=12)))
 
 
 @pytest.mark.timeout(3600)
 def test_the_safety_rules_hold_in_every_script(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rules 1 to 5 of docs/how-it-works.md; a rule about waits has nothing to wait for yet."""
+    """Who goes down was out of power; who is out of power goes, and no wait keeps it for ever."""
     tried: Counter[str] = Counter()
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 from powmonman.core import policy
 from powmonman.core.messages import Order, Own, Policy, State, UpsNews
 from powmonman.core.plan import Ask, Command, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
+from powmonman.core.records import from_json, to_json
 
 ids = itertools.count(1)
 
@@ -40,6 +42,7 @@ class Playbook:
         self.policy = fleet or Policy(after=fleet_after)
         self.order: str | None = None
         self.ordered_at = 0.0
+        self.not_down: tuple[str, ...] = ()
         self.plan = Plan()
         self.time = 1000.0
         self.start = self.time
@@ -81,7 +84,10 @@ class Playbook:
             lease=self.lease,
             policy=self.policy,
             upses=upses,
-            own=Own(order=Order(self.order, self.time - self.ordered_at) if self.order else None),
+            own=Own(
+                waits=self.not_down,
+                order=Order(self.order, self.time - self.ordered_at) if self.order else None,
+            ),
             seq=1,
             echo=self.plan.nonce if echo is None else echo,
         )
@@ -97,6 +103,22 @@ class Playbook:
             self._take(policy.connected(self.plan, self.now))
         else:
             self._say()
+        return self
+
+    def hears_of(self, *not_down, at=None):
+        """The server names the hosts that this one waits for and that are not down."""
+        self._until(self.elapsed if at is None else at)
+        self.not_down = not_down
+        if self.news is not None:
+            self._say()
+        return self
+
+    def reads_late(self, news, *not_down):
+        """A state is read that lay in the socket while this client stood still; no more follows."""
+        self.falls_silent()
+        self.news, self.told_at, self.not_down = {"rack": news}, self.time, not_down
+        self._say(echo=1)
+        self.news = None
         return self
 
     def hears_an_order(self, order="x1", *, at=None, age=0.0):
@@ -118,6 +140,13 @@ class Playbook:
         self.time += seconds
         self._take(policy.passed(self.plan, self.rules, self.now, connected=self.linked))
         return self
+
+    def restarts(self, seconds=1, *, at=None):
+        """The process ends and another takes its plan up; the server has to be found again."""
+        self._until(self.elapsed if at is None else at)
+        kept = json.loads(json.dumps(to_json(self.plan)))
+        self.plan = policy.disconnected(from_json(Plan, kept))
+        return self.stands_still(seconds)
 
     def sleeps(self, seconds, *, at=None):
         """The host is suspended."""
@@ -177,4 +206,5 @@ class Playbook:
         return len(self.of(Warn))
 
 
-IDLE, COUNTING, COMMITTED = Phase.IDLE, Phase.COUNTING, Phase.COMMITTED
+IDLE, COUNTING, WAITING = Phase.IDLE, Phase.COUNTING, Phase.WAITING
+COMMITTED = Phase.COMMITTED

@@ -1,7 +1,8 @@
 """Whole outages as scripts: any readings, from any mix of sensors, and an oracle that watches.
 
 A script is a list of segments. In each, every UPS has its mains or not, and every sensor tells the
-truth, knows nothing, or lies. Lies about the mains stay below what the quorum bears: with fewer
+truth, knows nothing, or lies. The server calls the host that this one waits for down, or not.
+Lies about the mains stay below what the quorum bears: with fewer
 than `quorum` sensors that say off wrongly no outage may begin, and with at most `n - quorum` that
 say on wrongly none may be hidden. What they say of the battery may be anything at any time.
 
@@ -14,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from powmonman.core import policy, witness
-from powmonman.core.messages import Policy, State
+from powmonman.core.messages import Own, Policy, State
 from powmonman.core.outage import Supply
 from powmonman.core.plan import Now, Phase, Plan, Rules, Run
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
@@ -25,6 +26,7 @@ KNOWN_WITHIN = 32
 TOLD = CONFIRM + BEAT + 4
 LATE = TOLD + LEASE
 
+OTHER = "other"
 TRUTH, NOTHING, LIE = "truth", "nothing", "lie"
 
 
@@ -54,6 +56,7 @@ class Segment:
     says: tuple[tuple[str, ...], ...]
     battery: tuple[Battery, ...]
     linked: bool = True
+    other_down: bool = False
 
 
 class ViolationError(AssertionError):
@@ -81,6 +84,8 @@ class Play:
         self.committed_at: float | None = None
         self.first_out: float | None = None
         self.good_for = self.bad_for = 0
+        self.waited = 0
+        self.down_at = self.idle_until = 0.0
         self.out_until = [0.0 for _ in self.upses]
 
     def run(self, script: tuple[Segment, ...]) -> Play:
@@ -103,9 +108,14 @@ class Play:
             self.supplies[index] = supply
         self._note_truth(segment, readings)
         changed = before != [(s.state, s.outage, s.gauge.low_battery) for s in self.supplies]
-        self._talk(segment.linked, changed=changed)
+        if segment.other_down:
+            self.down_at = self.time
+        self._talk(segment, changed=changed)
         now = Now(self.time, self.time)
         self._take(policy.passed(self.plan, self.rules, now, connected=self.linked))
+        self.waited += self.plan.phase is Phase.WAITING
+        if self.plan.phase is Phase.IDLE:
+            self.idle_until = self.time
         self._check_bound()
 
     def _together(self, index: int, segment: Segment) -> Reading:
@@ -145,8 +155,8 @@ class Play:
         # Who has been told counts on, whatever its sensors and its link do then.
         self.bad_for = self.bad_for + 1 if out and (seen or self.bad_for > TOLD) else 0
 
-    def _talk(self, linked: bool, *, changed: bool) -> None:
-        if not linked:
+    def _talk(self, segment: Segment, *, changed: bool) -> None:
+        if not segment.linked:
             self.linked = False
             self.plan = policy.disconnected(self.plan)
             return
@@ -155,16 +165,25 @@ class Play:
             self._take(policy.connected(self.plan, Now(self.time, self.time)))
             changed = True
         if changed or self.time % BEAT == 0:
-            self._say()
+            self._say(() if segment.other_down else (OTHER,))
 
-    def _say(self) -> None:
+    def _say(self, waits: tuple[str, ...]) -> None:
         self.seq += 1
         news = {f"u{n}": supply.news(self.time) for n, supply in enumerate(self.supplies)}
-        state = State(f"s{self.seq}", LEASE, self.fleet, news, seq=self.seq, echo=self.plan.nonce)
+        state = State(
+            f"s{self.seq}",
+            LEASE,
+            self.fleet,
+            news,
+            own=Own(waits=waits),
+            seq=self.seq,
+            echo=self.plan.nonce,
+        )
         before = self.plan.phase
         self._take(policy.heard(self.plan, state, self.rules, Now(self.time, self.time)))
         good = sum(one.state is PowerState.ON_MAINS for one in news.values())
-        if good >= self.rules.min_supplies and before is Phase.COUNTING:
+        going = before in (Phase.COUNTING, Phase.WAITING)
+        if good >= self.rules.min_supplies and going:
             self.stats["cancelled"] += 1
             if self.plan.phase is not Phase.IDLE:
                 raise ViolationError(f"S5 at {self.time}: no cancel on mains: {self.plan}")
@@ -183,6 +202,11 @@ class Play:
             raise ViolationError(f"S4 at {self.time}: committed twice")
         self.committed_at = self.time
         self.stats["commits"] += 1
+        known_down = self.down_at >= self.idle_until - LEASE
+        if self.rules.wait_for and not known_down:
+            self.stats["after the longest wait"] += 1
+            if self.waited < self.rules.wait_timeout - 1:
+                raise ViolationError(f"O at {self.time}: went before {OTHER}: {self.plan}")
         if self.plan.due:
             self.stats["by a battery's trigger"] += 1
         if self.first_out is None:
@@ -195,5 +219,7 @@ class Play:
     def _check_bound(self) -> None:
         after = self.fleet.after if self.rules.after is None else self.rules.after
         bound = max(after, self.rules.min_observe) + LATE
+        if self.rules.wait_for:
+            bound += self.rules.wait_timeout
         if self.committed_at is None and self.bad_for > bound:
             raise ViolationError(f"L1 at {self.time}: out for {self.bad_for} s: {self.plan}")

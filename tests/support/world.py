@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from powmonman.core import policy
-from powmonman.core.messages import Policy, State
+from powmonman.core.messages import Own, Policy, State
 from powmonman.core.outage import Record, Supply
 from powmonman.core.plan import Ask, Now, Phase, Plan, Rules, Run
 from powmonman.core.power import Debounce, PowerState, Reading, unknown
@@ -20,6 +20,8 @@ from powmonman.core.records import from_json, to_json
 
 LEASE = 15.0
 BEAT = 5
+OTHERS = ("web", "db")
+WAIT_TIMEOUT = 120.0
 KNOWN_WITHIN = 32.0
 """Seconds after which a return of the mains is known wherever the path is whole: debounce 5,
 heartbeat 5, reconnect 5, transit, and a lease."""
@@ -51,10 +53,17 @@ class Host:
     healthy: float = 0.0
     due: float | None = None
     runs: int = 0
+    idle_until: float = 0.0
+    free_at: float = 0.0
+    waited: int = 0
 
 
 class World:
-    """Steps of one second; `wait` takes many."""
+    """Steps of one second; `wait` takes many.
+
+    The last host waits for `OTHERS`. The server says of them what it likes: `down` are those that
+    it calls down.
+    """
 
     def __init__(self, hosts=2, seed=0, after=600.0):
         self.random = random.Random(seed)
@@ -64,6 +73,9 @@ class World:
         self.sensor_works = True
         self.after = after
         self.hosts = [Host(f"h{n}", Rules(after=after if n else None)) for n in range(hosts)]
+        waits = replace(self.hosts[-1].rules, wait_for=OTHERS, wait_timeout=WAIT_TIMEOUT)
+        self.hosts[-1].rules = waits
+        self.down: frozenset[str] = frozenset()
         self.server_up = True
         self.server_stopped_until = 0.0
         self.server_back_at = 0.0
@@ -72,7 +84,7 @@ class World:
         self.boot = 0
         self.supply = self._new_supply()
         self.seq = 0
-        self.stats = {"seconds": 0, "commits": 0, "outages": 0, "faults": 0, "late": 0.0}
+        self.stats = {"seconds": 0, "commits": 0, "outages": 0, "waited": 0, "late": 0.0}
         self.wait(20)
 
     def _new_supply(self) -> Supply:
@@ -108,6 +120,7 @@ class World:
         for host in self.random.sample(self.hosts, len(self.hosts)):
             self._client(host)
         for host in self.hosts:
+            self._note_wait(host)
             self._check_bound(host)
 
     def _server(self):
@@ -133,8 +146,13 @@ class World:
     def _send(self, host, echo):
         self.seq += 1
         news = {"ups": self.supply.news(self.time)}
-        state = State(f"s{self.seq}", LEASE, Policy(after=self.after), news, seq=1, echo=echo)
-        host.inbox.append(state)
+        own = Own(waits=self.pending(host))
+        policy = Policy(after=self.after)
+        host.inbox.append(State(f"s{self.seq}", LEASE, policy, news, own=own, seq=1, echo=echo))
+
+    def pending(self, host) -> tuple[str, ...]:
+        """Whom the server says that `host` still waits for."""
+        return tuple(name for name in host.rules.wait_for if name not in self.down)
 
     def cut(self, host):
         """The connection breaks, with everything in it."""
@@ -177,11 +195,14 @@ class World:
             return
         if news.state is PowerState.ON_BATTERY:
             host.heard_battery = True
-            if host.due is None and host.plan.phase is Phase.COUNTING and not self.mains:
-                host.due = self.time + host.plan.left(host.rules)
+            left = host.plan.left(host.rules)
+            if host.due is None and left is not None and not self.mains:
+                wait = host.plan.phase is Phase.COUNTING and host.rules.wait_for
+                host.due = self.time + left + (WAIT_TIMEOUT if wait else 0.0)
         if news.state is PowerState.ON_MAINS:
             host.due = None
-            if before.phase is Phase.COUNTING and host.plan.phase is Phase.COUNTING:
+            going = (Phase.COUNTING, Phase.WAITING)
+            if before.phase in going and host.plan.phase in going:
                 raise ViolationError(f"S5 {host.name} did not cancel on mains")
 
     def _take(self, host, step):
@@ -208,8 +229,21 @@ class World:
             raise ViolationError(f"S1 {host.name} committed without an outage since its boot")
         if not host.heard_battery:
             raise ViolationError(f"S6 {host.name} committed on what was known before")
+        # A state may be a lease old, and the first of an outage already says who is down.
+        free = not host.rules.wait_for or host.free_at >= host.idle_until - LEASE
+        self.stats["waited"] += not free
+        if not free and host.waited < WAIT_TIMEOUT - 1:
+            raise ViolationError(f"O {host.name} went before {self.pending(host)}: {host.plan}")
         if min(self.good_for, host.healthy) >= KNOWN_WITHIN:
             raise ViolationError(f"S3 {host.name} committed {self.good_for:.0f} s after the return")
+
+    def _note_wait(self, host):
+        if not self.pending(host):
+            host.free_at = self.time
+        if host.plan.phase is Phase.IDLE:
+            host.idle_until = self.time
+        elif host.plan.phase is Phase.WAITING and not host.asleep:
+            host.waited += 1
 
     def _check_bound(self, host):
         """L1: from learning of an outage that lasts, the commit comes in bounded time."""
@@ -244,7 +278,7 @@ class World:
         self.cut(host)
         host.plan, host.up, host.asleep = Plan(), True, False
         host.stopped_until, host.slept, host.runs, host.due = 0.0, 0.0, 0, None
-        host.heard_battery, host.healthy = False, 0.0
+        host.heard_battery, host.healthy, host.waited = False, 0.0, 0
         host.saw_outage = not self.mains or self.good_for < KNOWN_WITHIN
 
     def suspend(self, host):

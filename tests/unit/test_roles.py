@@ -25,6 +25,8 @@ UNITS = {
     "powmonman-client.service": "powmonman_client",
     "powmonman-shutdown.path": "powmonman_client",
     "powmonman-shutdown.service": "powmonman_client",
+    "powmonman-shutdown-check.path": "powmonman_client",
+    "powmonman-shutdown-check.service": "powmonman_client",
 }
 
 
@@ -50,7 +52,9 @@ def readme() -> ModuleType:
 
 def render(unit: str, *, gpio: bool = False) -> str:
     """Return a unit as the roll-out writes it."""
-    return fill(UNITS[unit], unit, __powmonman_server_gpio=gpio)
+    role = UNITS[unit]
+    defaults = read(role, "defaults", "main.yml")
+    return fill(role, unit, __powmonman_server_gpio=gpio, **defaults)
 
 
 def fill(role: str, name: str, **variables: Any) -> str:
@@ -133,7 +137,7 @@ def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) ->
     assert found["PrivateUsers"] == ["yes"]
 
 
-@pytest.mark.parametrize("unit", ["powmonman-shutdown.path", "powmonman-shutdown.service"])
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "shutdown" in unit])
 def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
     assert settings(unit)["StartLimitIntervalSec"] == ["0"]
 
@@ -144,12 +148,97 @@ def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
 
 
+def test_the_check_takes_its_request_away_and_runs_no_command() -> None:
+    """And it leaves its result where the client can't write."""
+    assert settings("powmonman-shutdown-check.path")["PathExists"] == [
+        "/run/powmonman/shutdown-check"
+    ]
+    found = settings("powmonman-shutdown-check.service")
+    # Whatever the client has put there, a directory too, must not start it again and again.
+    assert found["ExecStartPre"] == ["rm -rf /run/powmonman/shutdown-check"]
+    assert found["RuntimeDirectory"] == ["powmonman-check"]
+    assert found["RuntimeDirectoryPreserve"] == ["yes"]
+    assert found["ExecStart"] == [
+        "/usr/local/bin/powmonman run-shutdown --check --config /etc/powmonman/client.yml"
+    ]
+
+
+def test_the_client_brings_both_paths_to_root_with_it() -> None:
+    assert settings("powmonman-client.service")["Wants"] == [
+        "powmonman-shutdown.path powmonman-shutdown-check.path"
+    ]
+    assert settings("powmonman-shutdown-check.path")["PartOf"] == ["powmonman-shutdown.path"]
+
+
+def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:
+    timer = fill(
+        "powmonman_server", "powmonman-drill.timer", powmonman_server_drill_timer="monthly"
+    )
+    assert "OnCalendar=monthly\nPersistent=no" in re.sub("(?m)^#.*\n", "", timer)
+    service = fill("powmonman_server", "powmonman-drill.service", powmonman_drill_scale="10")
+    assert " drill --config /etc/powmonman/server.yml --scale 10.0\n" in service
+    assert "KillSignal=SIGINT" in service
+
+
 def test_nothing_ends_the_commands_before_their_time() -> None:
     found = settings("powmonman-shutdown.service")
     assert found["TimeoutStartSec"] == ["infinity"]
     assert found["DefaultDependencies"] == ["no"]
     assert found["Before"] == ["shutdown.target"]
     assert "Conflicts" not in found
+
+
+def test_the_client_is_stopped_after_what_takes_long_and_before_the_network() -> None:
+    """Stopping is the order of starting, backwards."""
+    found = settings("powmonman-client.service")
+    assert found["After"] == ["network.target dbus.socket dbus.service"]
+    assert (
+        found["Before"]
+        == read("powmonman_client", "defaults", "main.yml")["powmonman_client_outlives"]
+    )
+    assert {"docker.service", "libvirt-guests.service", "machine.slice"} < set(found["Before"])
+    suffix = re.compile(r"[\w@.-]+\.(service|slice|target|socket|scope)")
+    assert [unit for unit in found["Before"] if not suffix.fullmatch(unit)] == []
+
+
+ORDERS = {
+    "network.target": "[Unit]\n",
+    "dbus.socket": "[Socket]\nListenStream=/run/dbus\n",
+    "dbus.service": "[Unit]\nRequires=dbus.socket\n[Service]\nExecStart=/bin/true\n",
+    "docker.service": "[Unit]\nAfter=network-online.target containerd.service dbus.service\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "containerd.service": "[Unit]\nAfter=network.target\n[Service]\nExecStart=/bin/true\n",
+    "libvirt-guests.service": "[Unit]\nAfter=network.target libvirtd.service virt-guest-shutdown."
+    "target\n[Service]\nExecStart=/bin/true\n",
+    "nfs-server.service": "[Unit]\nAfter=network.target\nBefore=remote-fs-pre.target\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "postgresql@15-main.service": "[Unit]\nAfter=network.target\nBefore=postgresql.service\n"
+    "[Service]\nExecStart=/bin/true\n",
+    "postgresql.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "multi-user.target": "[Unit]\nWants=powmonman-client.service docker.service containerd.service "
+    "libvirt-guests.service nfs-server.service postgresql.service postgresql@15-main.service\n",
+}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("more", [(), ("Before=powmonman-client.service",)])
+def test_the_order_of_units_has_no_cycle(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """With the order that distributions give these services; a cycle is seen if there is one."""
+    for name, text in ORDERS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    wrong = ORDERS["docker.service"].replace("[Unit]", "\n".join(("[Unit]", *more)))
+    (tmp_path / "docker.service").write_text(wrong, encoding="utf-8")
+    client = render("powmonman-client.service")
+    client = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", client)
+    (tmp_path / "powmonman-client.service").write_text(client, encoding="utf-8")
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "multi-user.target")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+    )
+    assert ("ordering cycle" in said.stderr) is bool(more), said.stderr
 
 
 def test_devices_are_hidden_unless_a_ups_hangs_on_a_pin() -> None:

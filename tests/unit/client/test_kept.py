@@ -82,8 +82,40 @@ def test_a_commit_is_not_forgotten_with_its_outage(tmp_path: Path) -> None:
     assert load_plan(tmp_path, later(5000)) == Plan(phase=Phase.COMMITTED, outage="o1")
 
 
+WAITING = replace(
+    COUNTING, phase=Phase.WAITING, down=("web1",), waited=20.0, why="waiting for web2"
+)
+ORDERED = replace(WAITING, power=PowerState.ON_MAINS, outage="", ordered=True)
+
+
+def test_a_restart_goes_on_waiting(tmp_path: Path) -> None:
+    save_plan(tmp_path, WAITING)
+    assert load_plan(tmp_path, later(3)) == replace(WAITING, pings=())
+
+
+def test_an_order_is_forgotten_when_its_wait_has_long_been_over(tmp_path: Path) -> None:
+    """A client that is started days after it must not shut its host down."""
+    save_plan(tmp_path, ORDERED)
+    assert load_plan(tmp_path, later(300)).phase is Phase.WAITING
+    assert load_plan(tmp_path, later(301)) == Plan()
+
+
+def test_the_outage_is_not_forgotten_with_an_order(tmp_path: Path) -> None:
+    save_plan(tmp_path, replace(WAITING, ordered=True))
+    plan = load_plan(tmp_path, later(301))
+    assert (plan.phase, plan.ordered) == (Phase.COUNTING, False)
+
+
 @pytest.mark.parametrize(
-    "change", [{"lease": 0.0}, {"lease": -3.0}, {"refill_ratio": 0.5}, {"after": 0.0}]
+    "change",
+    [
+        {"lease": 0.0},
+        {"lease": -3.0},
+        {"refill_ratio": 0.5},
+        {"after": 0.0},
+        {"waited": -1e9},
+        {"spent": -1.0},
+    ],
 )
 def test_what_no_client_wrote_is_not_taken_up(tmp_path: Path, change: dict[str, float]) -> None:
     save_plan(tmp_path, COUNTING)

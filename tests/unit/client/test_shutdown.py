@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powmonman.client import shutdown
+from powmonman.client.presets import expand
 from powmonman.config.schema import Command, Shutdown
 from powmonman.core.records import to_json
 
@@ -273,3 +274,30 @@ class TestWhomRootTrusts:
         (tmp_path / "link.yml").symlink_to(file)
         with pytest.raises(PermissionError, match="does not belong to root"):
             shutdown.check_trusted(tmp_path / "link.yml")
+
+
+def test_presets_are_handed_over_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def popen(_: object, *, stdin: object, start_new_session: bool) -> None:
+        assert start_new_session
+        seen.append(stdin.read())  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    own = Command(("sync",))
+    shutdown.start_directly(Shutdown((own,), Command(("true",)), presets=("postgresql",)))
+    commands = shutdown.handed_over(seen[0].decode()).commands
+    assert (*expand(["postgresql"]), own) == commands
+
+
+def test_presets_run_before_a_hosts_own_commands(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    ran = []
+    monkeypatch.setattr(shutdown, "run_command", lambda command: ran.append(command) or True)
+    own, final = Command(("sync",)), Command(("true",))
+    commands = Shutdown((own,), final, presets=("podman_containers",))
+    assert shutdown.run(commands) == 0
+    assert [*expand(["podman_containers"]), own, final] == ran
+    shutdown.rehearse(commands)
+    assert "would run podman stop --all" in said.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -97,6 +98,15 @@ def test_a_name_that_tells_no_kind_asks_for_it(capsys: pytest.CaptureFixture[str
     )
     assert capsys.readouterr() == ("", expected)
     assert check_files(["nas.yml"], "client") == 0
+
+
+def test_the_standard_input_is_read_as_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the roll-out does it, which checks what it has not written yet."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"lease": 0}'))
+    assert check_files(["-"], "server") == 2
+    assert capsys.readouterr().err.startswith("-:1:11: lease: is 0, but must be")
 
 
 def test_a_given_kind_beats_the_name() -> None:

@@ -143,6 +143,19 @@ def test_a_server_file_that_contradicts_itself(
             "separate entries of the list",
             id="a whole line as the program",
         ),
+        pytest.param(
+            "shutdown: {presets: [network_mounts, docker_container]}\n",
+            "1:38: shutdown.presets[1]: no such preset 'docker_container' (did you mean "
+            "'docker_containers'?)",
+            id="a preset that is misspelt",
+        ),
+        pytest.param(
+            "shutdown: {presets: [kubernetes]}\n",
+            "1:22: shutdown.presets[0]: no such preset 'kubernetes' (presets: libvirt_guests, "
+            "proxmox_guests, docker_containers, podman_containers, postgresql, mariadb, mysql, "
+            "network_mounts)",
+            id="a preset that there is not",
+        ),
     ],
 )
 def test_a_client_file_that_contradicts_itself(

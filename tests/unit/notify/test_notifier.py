@@ -16,7 +16,7 @@ from postoffice import wait_for
 
 from powmonman import notify
 from powmonman.config.schema import ServerConfig
-from powmonman.core.events import HostSeen, Seen, UpsSeen
+from powmonman.core.events import Event, HostSeen, Kind, Seen, UpsSeen
 from powmonman.core.power import PowerState
 from powmonman.notify import Notifier
 
@@ -195,3 +195,27 @@ def test_nothing_of_a_target_is_logged(
     assert "mail is not notified" in caplog.text
     told = "".join(r.getMessage() for r in caplog.records if r.name.startswith("powmonman"))
     assert "wr0ng" not in told
+
+
+def test_a_drill_is_told_as_one_and_leaves_no_trace(settings: Settings) -> None:
+    """Its loss is told beside a real one, and a restart in the middle repeats nothing real."""
+    notifier = Notifier(config(settings))
+    notifier.observe(GOOD)
+    notifier.observe_drill(GOOD)
+    notifier.observe_drill(LOST)
+    told = [event for message in notifier._courier.spool.unassigned() for event in message.events]
+    assert [(event.kind, event.drill) for event in told] == [(Kind.ON_BATTERY, True)]
+    assert notifier._told.upses["rack"].outage == ""
+    notifier.end_drill(Event(Kind.DRILL, reason="1 host protected", drill=True))
+    notifier.observe_drill(GOOD)
+    notifier.observe(LOST)
+    told = [event for message in notifier._courier.spool.unassigned() for event in message.events]
+    kinds = [(event.kind, event.drill) for event in told]
+    assert kinds == [(Kind.ON_BATTERY, True), (Kind.DRILL, True), (Kind.ON_BATTERY, False)]
+
+
+def test_where_nobody_is_told_nobody_is_told_of_a_drill(settings: Settings) -> None:
+    notifier = Notifier(config(settings, enabled=False))
+    notifier.observe_drill(LOST)
+    notifier.end_drill(Event(Kind.DRILL))
+    assert len(notifier._courier.spool) == 0

@@ -177,3 +177,23 @@ def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> Non
 
 def test_a_time_of_another_year_has_its_date() -> None:
     assert "2024-02-03 03:12" == clock(NIGHT, NIGHT + 400 * 86400)
+
+
+def test_what_is_of_a_drill_is_marked_in_every_words() -> None:
+    own = {"on_battery": Template("Strom weg", "Seit eben.")}
+    drilled = replace(LOST, drill=True)
+    assert said(drilled).title == "DRILL · Power lost: rack"
+    assert (said(drilled, own).title, said(drilled, own).body) == (
+        "DRILL · Strom weg",
+        "DRILL · Seit eben.",
+    )
+    result = Event(Kind.DRILL, reason="1 of 2 hosts UNPROTECTED: nas (not connected)", drill=True)
+    assert said(result).title == "DRILL · 1 of 2 hosts UNPROTECTED"
+    assert said(result).body == "DRILL · 1 of 2 hosts UNPROTECTED: nas (not connected)."
+
+
+def test_beside_a_drill_what_is_real_gives_the_title() -> None:
+    back = Event(Kind.HOST_BACK, host="nas")
+    text = words((replace(LOST, drill=True), back), {}, Circumstances())
+    assert text.title == "nas is back (and 1 more)"
+    assert "DRILL · rack is on battery" in text.body

@@ -1,0 +1,198 @@
+"""Ready-made lists of shutdown commands for what people run (docs/presets.md).
+
+A preset is a few plain commands, run before a host's own, and checks that prove without touching
+anything that they would work. Presets run in the order of the table, however a host names them:
+guests and containers before the databases that they use, and mounts at the very end.
+
+No command goes on although something failed: each has its timeout, and the next one is run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from powmonman.client.shutdown import PATH
+from powmonman.config.schema import Command, Shutdown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CHECK_TIMEOUT = 20.0
+_NETWORK_TYPES = "nfs,nfs4,cifs,smb3"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that must hold for a preset to work; the command only reads.
+
+    Attributes:
+        command: Program and arguments. It must exit with 0.
+        fault: What is wrong if it doesn't, and what to do.
+        answer: What it must print; None: anything.
+    """
+
+    command: tuple[str, ...]
+    fault: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is run, and how to know beforehand that it works.
+
+    Attributes:
+        what: What it brings down, in words.
+        remark: What an operator should know of it.
+    """
+
+    what: str
+    remark: str
+    commands: tuple[Command, ...]
+    checks: tuple[Check, ...]
+
+
+def _stop(*units: str, timeout: float) -> Command:
+    return Command(("systemctl", "stop", *units), timeout)
+
+
+def _active(unit: str, what: str) -> Check:
+    fault = f"{unit} is not active: {what}"
+    return Check(("systemctl", "is-active", unit), fault)
+
+
+PRESETS: dict[str, Preset] = {
+    "libvirt_guests": Preset(
+        "virtual machines of libvirt",
+        "How guests go (shut down or suspended, and how long each may take) stands in the settings "
+        "of libvirt-guests: ON_SHUTDOWN and SHUTDOWN_TIMEOUT, in /etc/default or /etc/sysconfig.",
+        (_stop("libvirt-guests.service", timeout=330),),
+        (
+            _active(
+                "libvirt-guests.service",
+                "stopping it would stop no guest. systemctl enable --now libvirt-guests",
+            ),
+        ),
+    ),
+    "proxmox_guests": Preset(
+        "virtual machines and containers of Proxmox VE",
+        "In the order and with the timeouts of the guests' own settings (Options, Start/Shutdown "
+        "order). A guest under HA is left to HA, which sees to it when the node goes.",
+        (Command(("pvesh", "--nooutput", "create", "/nodes/localhost/stopall"), 330),),
+        (
+            Check(
+                ("pvesh", "get", "/nodes/localhost/status", "--output-format", "json"),
+                "pvesh can't ask this node: is it one of Proxmox VE, and does pve-cluster run?",
+            ),
+        ),
+    ),
+    "docker_containers": Preset(
+        "containers of Docker",
+        "By stopping Docker, so that every container has its own stop timeout, and those that "
+        "restart with Docker come back at the next boot. `docker stop` would keep some of them "
+        "down.",
+        (_stop("docker.socket", "docker.service", timeout=120),),
+        (
+            _active("docker.service", "is Docker installed from another package, such as a snap?"),
+            Check(
+                ("docker", "info", "--format", "{{.LiveRestoreEnabled}}"),
+                "containers outlive Docker here (live-restore), so stopping it would stop none: "
+                "turn live-restore off in /etc/docker/daemon.json, or stop them in "
+                "shutdown.commands",
+                answer="false",
+            ),
+        ),
+    ),
+    "podman_containers": Preset(
+        "root's containers of Podman",
+        "Each with its own stop timeout. Those of other users end with their sessions, by systemd.",
+        (Command(("podman", "stop", "--all"), 120),),
+        (Check(("podman", "ps", "--quiet"), "podman can't list root's containers"),),
+    ),
+    "postgresql": Preset(
+        "PostgreSQL, every cluster",
+        "Whatever the distribution calls its units; each ends its connections and writes a "
+        "checkpoint.",
+        (_stop("postgresql*.service", timeout=180),),
+        (_active("postgresql*.service", "no PostgreSQL runs as a unit of systemd here"),),
+    ),
+    "mariadb": Preset(
+        "MariaDB, every instance",
+        "It writes its buffers to the disk first, which takes as long as there is unwritten data.",
+        (_stop("mariadb*.service", timeout=180),),
+        (_active("mariadb*.service", "no MariaDB runs as a unit of systemd here"),),
+    ),
+    "mysql": Preset(
+        "MySQL, every instance",
+        "It writes its buffers to the disk first, which takes as long as there is unwritten data.",
+        (_stop("mysql*.service", timeout=180),),
+        (_active("mysql*.service", "no MySQL runs as a unit of systemd here"),),
+    ),
+    "network_mounts": Preset(
+        "NFS and SMB mounts",
+        "First properly, which writes what is unwritten. Then what is left is torn off: a mount "
+        "whose server is gone already would otherwise hold the shutdown up for minutes.",
+        (
+            Command(("umount", "-a", "-t", _NETWORK_TYPES), 20),
+            Command(("umount", "-a", "-f", "-l", "-t", _NETWORK_TYPES), 20),
+        ),
+        (Check(("umount", "--version"), "there is no umount of util-linux here"),),
+    ),
+}
+
+
+def expand(names: Iterable[str]) -> tuple[Command, ...]:
+    """Return the commands of the presets, in the order in which they are run.
+
+    Names that stand for none are left out: a configuration that holds one is not accepted.
+    """
+    wanted = set(names)
+    return tuple(
+        command for name, preset in PRESETS.items() if name in wanted for command in preset.commands
+    )
+
+
+def expanded(shutdown: Shutdown) -> Shutdown:
+    """Return `shutdown` with its presets written out before its own commands."""
+    if not shutdown.presets:
+        return shutdown
+    commands = (*expand(shutdown.presets), *shutdown.commands)
+    return replace(shutdown, commands=commands, presets=())
+
+
+def preflight(name: str) -> list[str]:
+    """Return what would keep a preset from working here; run as root, it only reads.
+
+    The first check that fails ends it: those after it build on it.
+    """
+    for check in PRESETS[name].checks:
+        fault = _fault(check)
+        if fault:
+            return [f"preset {name}: {fault}"]
+    return []
+
+
+def _fault(check: Check) -> str:
+    program = check.command[0]
+    try:
+        done = subprocess.run(
+            check.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": PATH} | os.environ | {"LC_ALL": "C"},
+            timeout=CHECK_TIMEOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        return f"{program} is not installed"
+    except OSError as error:
+        return f"{program}: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"no answer within {CHECK_TIMEOUT:g} s from: {' '.join(check.command)}"
+    answer = done.stdout.decode(errors="replace").strip()
+    if done.returncode != 0 or check.answer not in {None, answer}:
+        return check.fault
+    return ""

@@ -1,0 +1,200 @@
+"""What a server keeps of its hosts, how seldom it writes, and what a bad disk makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from powmonman.core.messages import Hello, Status
+from powmonman.net.tls import Peer
+from powmonman.server import host_memory, memory
+from powmonman.server.host_memory import HostMemory
+from powmonman.server.roster import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+class Place:
+    """A runtime and a state directory, a memory in them, and a roster."""
+
+    def __init__(self, root: Path) -> None:
+        self.volatile = root / "run" / "server-hosts.json"
+        self.durable = root / "state" / "server-hosts.json"
+        for path in (self.volatile, self.durable):
+            path.parent.mkdir()
+        self.memory = self.restart()
+        self.roster = Roster(["nas"])
+        self.time = 100.0
+
+    def restart(self) -> HostMemory:
+        return HostMemory(str(self.volatile.parent), str(self.durable.parent))
+
+    def arrives(self, name: str, boot: str = "b") -> None:
+        self.time += 1
+        peer = Peer(name, "f" * 64, expired=False)
+        self.roster.arrived(peer, "192.0.2.9", Hello(nonce=1, boot_id=boot), self.time)
+
+    def says(self, name: str, phase: str) -> None:
+        self.time += 1
+        self.roster.said(name, Status(phase, outage="o1"), self.time)
+
+    async def kept(self, *, urgent: bool = False) -> bool:
+        """Let the memory keep what is due; return whether that went to the disk."""
+        self.durable.unlink(missing_ok=True)
+        self.memory.keep(self.roster, urgent=urgent)
+        if self.memory._writing is not None:
+            await self.memory._writing
+        return self.durable.exists()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(host_memory, "DISK_TIMEOUT", 0.2)
+    return Place(tmp_path)
+
+
+def running(play: Callable[[], Awaitable[Any]]) -> None:
+    async def run() -> None:
+        await play()
+
+    asyncio.run(run())
+
+
+def test_a_restart_knows_what_was_kept(place: Place) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        place.says("nas", "committed")
+        await place.memory.close(place.roster)
+
+    running(play)
+    for path in (place.durable, place.volatile):
+        records, same_boot = place.restart().recall()
+        assert same_boot
+        assert records == place.roster.records()
+        path.unlink()
+    assert place.restart().recall() == ({}, False)
+
+
+def test_what_is_of_another_boot_says_so(place: Place) -> None:
+    place.arrives("nas")
+    running(place.kept)
+    place.volatile.unlink()
+    kept = json.loads(place.durable.read_text("utf-8")) | {"boot_id": "another"}
+    place.durable.write_text(json.dumps(kept), encoding="utf-8")
+    assert place.restart().recall()[1] is False
+
+
+def test_the_disk_is_spared_while_hosts_come_and_go(place: Place) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        assert await place.kept()
+        for number in range(10):
+            place.arrives(f"guest{number}")
+            assert not await place.kept()
+            assert f"guest{number}" in place.volatile.read_text("utf-8")
+
+    running(play)
+
+
+def test_what_was_spared_is_written_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        assert await place.kept()
+        place.arrives("guest")
+        assert not await place.kept()
+        monkeypatch.setattr(host_memory, "SPARED", 0.0)
+        assert await place.kept()
+        assert not await place.kept()
+
+    running(play)
+
+
+def test_a_commit_is_on_the_disk_at_once(place: Place) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        assert await place.kept()
+        place.says("nas", "committed")
+        assert await place.kept()
+        assert '"committed"' in place.durable.read_text("utf-8")
+        place.arrives("nas", boot="c")
+        assert await place.kept()
+        assert not await place.kept()
+
+    running(play)
+
+
+def test_when_an_outage_begins_who_is_there_is_written_at_once(place: Place) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        assert await place.kept()
+        place.arrives("guest")
+        assert not await place.kept()
+        assert await place.kept(urgent=True)
+        assert not await place.kept(urgent=True)
+
+    running(play)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"hosts": 5}', '{"hosts": {"nas": 5}}'])
+def test_a_damaged_file_is_no_file(place: Place, damage: str) -> None:
+    place.volatile.write_text(damage, encoding="utf-8")
+    assert place.restart().recall()[0] == {}
+
+
+def test_one_unreadable_host_costs_no_other(place: Place) -> None:
+    async def play() -> None:
+        place.arrives("nas")
+        place.arrives("db")
+        await place.kept()
+
+    running(play)
+    kept = json.loads(place.volatile.read_text("utf-8"))
+    kept["hosts"]["db"]["took"] = ["long"]
+    place.volatile.write_text(json.dumps(kept), encoding="utf-8")
+    assert list(place.restart().recall()[0]) == ["nas"]
+
+
+def test_a_disk_that_takes_nothing_is_reported_and_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "SPARED", 0.0)
+
+    async def play() -> None:
+        place.durable.parent.rmdir()
+        place.arrives("nas")
+        assert not await place.kept()
+        assert place.memory.faults == {str(place.durable): "No such file or directory"}
+        place.durable.parent.mkdir()
+        assert await place.kept()
+        assert place.memory.faults == {}
+
+    running(play)
+
+
+def test_a_disk_that_hangs_holds_nobody_up_and_gets_the_newest(place: Place) -> None:
+    """Whoever opens a FIFO for writing waits for a reader."""
+    assert memory.Disk is host_memory.Disk
+    hole = place.durable.with_name(f".{place.durable.name}.{os.getpid()}")
+    os.mkfifo(hole)
+
+    async def play() -> None:
+        place.arrives("nas")
+        assert not await place.kept()
+        assert place.memory.faults == {str(place.durable): "not written within 0 s"}
+        place.says("nas", "committed")
+        await place.kept()
+        reader = os.open(hole, os.O_RDONLY | os.O_NONBLOCK)
+        for _ in range(500):
+            if place.durable.is_file() and not place.memory.faults:
+                break
+            await asyncio.sleep(0.01)
+        os.close(reader)
+
+    running(play)
+    assert '"committed"' in place.durable.read_text("utf-8")
