@@ -112,7 +112,9 @@ def _follow(config: ServerConfig, args: argparse.Namespace) -> dict[str, Any]:
         while True:
             drill = report.get("drill") or {}
             if drill.get("id") != mine:
-                raise StatusError("the drill is gone: the server was restarted")
+                raise StatusError(
+                    "the drill is gone: the server was restarted, or its log says more"
+                )
             if not args.json:
                 _progress(drill, told)
             if drill["over"]:

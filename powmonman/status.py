@@ -157,9 +157,12 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
         return CRITICAL, f"on battery: {', '.join(on_battery)}"
     unknown = [name for name, ups in upses.items() if ups["state"] == "unknown"]
     missing = [host["name"] for host in clients if not host["connected"]]
+    due, given_up = _to_come_back(report)
     reasons = [
         *([f"power unknown: {', '.join(unknown)}"] if unknown else []),
         *([f"not connected: {', '.join(missing)}"] if missing else []),
+        *([f"to be brought back: {', '.join(due)}"] if due else []),
+        *([f"given up: {', '.join(given_up)}"] if given_up else []),
         *(
             f"{name}: {ups['reason']}"
             for name, ups in upses.items()
@@ -178,7 +181,7 @@ def render(report: dict[str, Any]) -> list[str]:
     code, why = verdict(report)
     word = ("OK", "WARNING", "CRITICAL")[code]
     head = f"{word} · fleet {report['fleet']} on {report['server']} · {why}"
-    return [head, "", *_upses(report), "", *_hosts(report), *summary(report)]
+    return [head, "", *_upses(report), "", *_hosts(report), *_recovery(report), *summary(report)]
 
 
 def _upses(report: dict[str, Any]) -> list[str]:
@@ -226,6 +229,45 @@ def _hosts(report: dict[str, Any]) -> list[str]:
     of_order = COLUMNS if ordered else ()
     head = ("HOST", "CONNECTED", "FOR", "PHASE", "LEFT", "AFTER", *of_order, "TOLD", "ADDRESS")
     return table(head, rows)
+
+
+def _to_come_back(report: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return who is still to be brought back, and who is given up;."""
+    rows = _down(report)
+    due = [row["name"] for row in rows if row["phase"] in {"due", "waking"}]
+    return due, [row["name"] for row in rows if row["phase"] == "given_up"]
+
+
+def _down(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of hosts that are down, or were: not of those that still count."""
+    rows = report.get("recovery", {}).get("hosts", [])
+    return [row for row in rows if row["phase"] != "ordered" and not row["up"]]
+
+
+def _recovery(report: dict[str, Any]) -> list[str]:
+    """Return the table of what an outage took down, while anybody of it is not back."""
+    if not any(_to_come_back(report)):
+        return []
+    rows = [
+        (
+            row["name"],
+            _recovering(row),
+            str(row["wakes"] or "-"),
+            row["method"].replace("_", "-"),
+            row["fault"] or row["why"] or "-",
+        )
+        for row in _down(report)
+    ]
+    return ["", *table(("RECOVERY", "STATE", "WOKEN", "BY", "WHY NOT"), rows)]
+
+
+def _recovering(row: dict[str, Any]) -> str:
+    phase, good = row["phase"], duration(row["good"])
+    if phase == "back":
+        return f"back after {good}"
+    if phase == "waking":
+        return f"waking for {good}, again in {duration(row['next'])}"
+    return str({"stayed": "was not taken down", "given_up": "GIVEN UP"}.get(phase, phase))
 
 
 def budget(ups: dict[str, Any]) -> str:

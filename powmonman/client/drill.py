@@ -21,6 +21,7 @@ from powmonman.client.check import REQUEST, RESULT, check_commands
 from powmonman.core import drill
 from powmonman.core.plan import Say
 from powmonman.net.udp import open_udp
+from powmonman.service.apart import apart
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
@@ -61,12 +62,14 @@ class Rehearsing:
         """Say everything again."""
         self._said = None
 
+    @apart(None)
     def heard(self, state: State, before: Plan, after: Plan, now: Now) -> None:
         """Take a state that the real plan has just heard, which was `before` and is `after`."""
         self._named = state.drill.id if state.drill else ""
         if self._named or self._part.id:
             self._take(drill.heard(self._part, state, self._rules, now, before=before, after=after))
 
+    @apart(None)
     def passed(self, real: Plan, now: Now) -> None:
         """Let time pass; `real` is the real plan."""
         if self._part.id:
@@ -87,6 +90,7 @@ class Rehearsing:
     def _waits(self) -> bool:
         return self._asked is not None or (self._ears is not None and not self._wake_heard)
 
+    @apart(None)
     def news(self) -> DrillStatus | None:
         """Return what the server is to be told, if it is news."""
         status = self._part.status(self._rules)
@@ -106,6 +110,13 @@ class Rehearsing:
             return None
         self._said = replace(status, left=None)
         return status
+
+    def broken(self) -> None:
+        """End the drill here, after an error: what counts goes on."""
+        why = "an error that nobody thought of; the log of this host has it"
+        self._part = drill.Rehearsal(past=self._part.id or self._named, why=why)
+        self._asked = None
+        self.close()
 
     def close(self) -> None:
         """End."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from powmonman.config import schema
+from powmonman.config import forms, schema
 from powmonman.config.scalars import listed, shown
 from powmonman.config.suggest import nearest
 
@@ -157,6 +157,7 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                     "never comes: no sensor here knows a battery, they tell the mains alone",
                     warning=True,
                 )
+    yield from _reserve(server)
     from powmonman.config.order_rules import problems_of_order
 
     yield from problems_of_order(server)
@@ -172,6 +173,42 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
                     f"GPIO{pin} is already the pin of UPS '{pins[pin]}'",
                 )
             pins.setdefault(pin, name)
+
+
+def _reserve(server: schema.ServerConfig) -> Iterator[Problem]:
+    for name, ups in server.upses.items():
+        runtime = ups.runtime or 2 * server.policy.after
+        # A shorter one has a worse fault, and that is told.
+        lasts = runtime > server.policy.after
+        if server.recovery.enabled and lasts and server.recovery.reserve >= runtime:
+            assumed = "" if ups.runtime else ", as assumed: twice policy.after"
+            source = ("upses", name, "runtime") if ups.runtime else ("policy", "after")
+            yield Problem(
+                (("recovery", "reserve"), source),
+                f"is {shown(server.recovery.reserve)}, and the battery of '{name}' lasts "
+                f"{shown(runtime)} s{assumed}: after an outage nobody is woken until all of it is "
+                "paid back",
+                warning=True,
+            )
+
+
+def _wake(wake: schema.Wake) -> Iterator[Problem]:
+    if wake.method == "command":
+        for problem in _words(wake.command, "[/usr/bin/ipmitool, -H, 192.0.2.9, power, on]"):
+            yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
+    keys = {"wake_on_lan": ("macs", "broadcasts"), "command": ("command", "timeout"), "none": ()}
+    for method, names in keys.items():
+        for name in names if method != wake.method else ():
+            if getattr(wake, name) != getattr(schema.Wake(), name):
+                yield Problem(
+                    ((name,), ("method",)),
+                    f"has no effect: method is '{wake.method}'",
+                    warning=True,
+                )
+    for index, mac in enumerate(wake.macs):
+        digits = forms.MAC.canonical(mac)
+        if int(digits[1], 16) % 2 or not int(digits, 16):
+            yield Problem((("macs", index),), "is no network interface's own address")
 
 
 def _all_sources(server: schema.ServerConfig) -> Iterator[schema.Source]:
@@ -292,6 +329,7 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     schema.Ups: _ups,
     schema.Notify: _notify,
     schema.ServerConfig: _server,
+    schema.Wake: _wake,
     schema.Command: _command,
     schema.Shutdown: _shutdown,
     schema.ClientConfig: _client,

@@ -371,6 +371,8 @@ class Events:
     host_down: bool = key(True, "A host that had committed is gone.")
     host_back: bool = key(True, "A host that was down or lost is connected again.")
     host_lost: bool = key(True, "A host was connected, and is gone for `lost_after` on mains.")
+    host_given_up: bool = key(True, "A host was woken for `recovery.give_up`, and is not back.")
+    recovered: bool = key(True, "All that an outage took down are back, or given up.")
     sensor_unknown: bool = key(True, "The power of a UPS is unknown for `unknown_after`.")
     sensor_recovered: bool = key(True, "It is known again.")
     advice: bool = key(True, "A UPS asks for attention, such as a new battery.")

@@ -7,7 +7,7 @@ Rules:
    budget and charge run as they would. The real ones are never touched.
 3. It ends at its bound, whatever anybody does, and is not kept over the server's end.
 4. Down is, in the drill: committed, and then as long as this host's shutdowns take; or gone for
-   `gone_after`; or not there from the beginning. A dry run counts, so that the others go on.
+   `gone_after`. A dry run counts, so that the others go on.
 
 | phase      | ends when                                                         | next       |
 |------------|-------------------------------------------------------------------|------------|
@@ -22,7 +22,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ POLL = 0.25
 LONGEST_GAP = 10.0
 # Real seconds for checks and wake tests to be reported.
 WAKING = 90.0
+# Real seconds that a host whose connection has ended has to come back.
+BACK_WITHIN = 10.0
 ASSUMED_SHUTDOWN = 60.0
 
 
@@ -73,7 +75,9 @@ class Part:
         status: What it said last.
         committed: When it said that it would commit.
         waited: For whom it was seen waiting.
-        gone: When its connection ended in the drill.
+        marks: When it was `told`, began to be `waiting`, and had its commands `checked`.
+        gone: When its connection ended; before the drill, 0 or less. None: it has not, or it has
+            no address that could be asked.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Part:
     status: DrillStatus | None = None
     committed: float | None = None
     waited: tuple[str, ...] = ()
+    marks: Mapping[str, float] = field(default_factory=dict)
     gone: float | None = None
 
     @property
@@ -125,6 +130,7 @@ class Stage:
         supplies: The copies of the UPSes, on the drill's clock.
         real: The UPSes as they were when it began.
         at: The drill's time of the last reading.
+        returned: When the mains were back, since the loss.
         phase_at: The real time at which the phase began.
         reason: Why it was aborted.
     """
@@ -141,6 +147,7 @@ class Stage:
     phase: Phase = Phase.LOSING
     phase_at: float = 0.0
     at: float = 0.0
+    returned: float | None = None
     reason: str = ""
     looked: float = 0.0
 
@@ -227,11 +234,28 @@ def said(stage: Stage, name: str, status: DrillStatus, now: float) -> Stage:
         waited = tuple(dict.fromkeys((*waited, *waits(stage, name, now))))
     # Once committed, what it says when the mains are back no longer tells how it went.
     reason = part.status.reason if part.status and part.committed is not None else status.reason
-    # Who speaks is there again.
+    marks = {status.phase: stage.since_loss(now)} if status.phase == "waiting" else {}
+    if status.checked:
+        marks["checked"] = stage.since_loss(now)
     part = replace(
-        part, gone=None, status=replace(status, reason=reason), committed=committed, waited=waited
+        part,
+        # Who speaks is there again.
+        gone=None,
+        status=replace(status, reason=reason),
+        committed=committed,
+        waited=waited,
+        marks=marks | dict(part.marks),
     )
     return replace(stage, parts={**stage.parts, name: part})
+
+
+def understood(stage: Stage, name: str, took: float, now: float) -> Stage:
+    """Note that a client has acknowledged the loss, `took` real seconds after the push."""
+    part = stage.parts.get(name)
+    if part is None or part.told_after is not None:
+        return stage
+    marks = {**part.marks, "told": stage.since_loss(now)}
+    return changed(stage, name, told_after=1000 * took, marks=marks)
 
 
 def changed(stage: Stage, name: str, **values: object) -> Stage:
@@ -253,8 +277,8 @@ def waits(stage: Stage, name: str, now: float) -> tuple[str, ...]:
 def is_down(stage: Stage, name: str, now: float) -> bool:
     """Whether a host would be down by now."""
     part = stage.parts.get(name)
-    if part is None or not part.connected:
-        return True
+    if part is None:
+        return False
     if part.committed is None:
         return part.gone is not None and stage.since_loss(now) - part.gone >= stage.gone_after
     takes = ASSUMED_SHUTDOWN if part.takes is None else part.takes
@@ -269,7 +293,7 @@ def _moved(stage: Stage, now: float) -> Stage:
         after = Phase.ON_BATTERY
     elif stage.phase in {Phase.LOSING, Phase.ON_BATTERY}:
         bound_reached = stage.at - stage.began >= stage.bound
-        nobody = not any(part.expected for part in stage.parts.values())
+        nobody = not any(_may_commit(stage, part, now) for part in stage.parts.values())
         if bound_reached or (stage.phase is Phase.ON_BATTERY and nobody):
             after = Phase.RETURNING
     elif stage.phase is Phase.RETURNING and states == {PowerState.ON_MAINS}:
@@ -278,7 +302,18 @@ def _moved(stage: Stage, now: float) -> Stage:
         reported = all(part.settled for part in stage.parts.values())
         if reported or now - stage.phase_at >= WAKING:
             after = Phase.DONE
-    return stage if after is stage.phase else replace(stage, phase=after, phase_at=now)
+    if after is stage.phase:
+        return stage
+    if after is Phase.WAKING:
+        stage = replace(stage, returned=stage.at - stage.began)
+    return replace(stage, phase=after, phase_at=now)
+
+
+def _may_commit(stage: Stage, part: Part, now: float) -> bool:
+    """Whether it is worth while to wait for this host's commit."""
+    if part.gone is None or part.committed is not None:
+        return part.expected
+    return (stage.since_loss(now) - part.gone) / stage.scale < BACK_WITHIN
 
 
 def _read(stage: Stage, at: float) -> Stage:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from powmonman.core.power import PowerState
@@ -23,6 +23,8 @@ class Kind(StrEnum):
     HOST_DOWN = "host_down"
     HOST_BACK = "host_back"
     HOST_LOST = "host_lost"
+    HOST_GIVEN_UP = "host_given_up"
+    RECOVERED = "recovered"
     SENSOR_UNKNOWN = "sensor_unknown"
     SENSOR_RECOVERED = "sensor_recovered"
     ADVICE = "advice"
@@ -82,6 +84,23 @@ class HostSeen:
 
 
 @dataclass(frozen=True)
+class RecoverySeen:
+    """The bringing back of what an outage took down.
+
+    Attributes:
+        open: How many are neither back nor given up.
+        back: How many are back.
+        given_up: Who is given up.
+        seconds: From the return of the mains until the last one was back.
+    """
+
+    open: int = 0
+    back: int = 0
+    given_up: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Seen:
     """Everything at one moment.
 
@@ -94,6 +113,7 @@ class Seen:
     hosts: tuple[HostSeen, ...] = ()
     certificate_left: float | None = None
     order: tuple[str, ...] = ()
+    recovery: RecoverySeen = field(default_factory=RecoverySeen)
 
 
 @dataclass(frozen=True)
@@ -117,11 +137,14 @@ class Event:
         ups: The UPS that it is about, or that feeds the host; empty where there is none.
         host: The host that it is about; of a certificate, empty means the server.
         since: Wall clock: when the outage began, or since when a host is gone.
-        length: Seconds that the outage, the absence or the unknown has lasted; None: nobody knows.
+        length: Seconds that the outage, the absence, the unknown or the recovery has lasted; None:
+            nobody knows.
         left: Seconds until the host's shutdown, or the certificate's end.
         milestone: The one of `notify.milestones` that was crossed, in seconds.
         hosts: The hosts on this UPS, the next to go first.
         more_hosts: How many more there are.
+        back: How many hosts a recovery brought back.
+        given_up: Who was given up in it.
         drill: It is of a drill, and nothing of it is real.
     """
 
@@ -146,4 +169,6 @@ class Event:
     dry_run: bool = False
     hosts: tuple[HostLine, ...] = ()
     more_hosts: int = 0
+    back: int = 0
+    given_up: tuple[str, ...] = ()
     drill: bool = False

@@ -22,8 +22,9 @@ _WORDS = {
     Kind.COUNTING: "{host} counts",
     Kind.WAITING: "{host} waits",
     Kind.COMMITTED: "{host} shuts down",
-    Kind.REHEARSED: "{host} would shut down (dry run)",
-    Kind.CHECKED: "{host} checked its commands",
+    Kind.REHEARSED: "{host} would shut down",
+    Kind.CHECKED: "{host} has checked its commands",
+    Kind.WAKE_HEARD: "{host} has heard a magic packet",
     Kind.HALTING: "{host} halts",
     Kind.CONTACT_LOST: "{host} lost contact",
     Kind.LEFT: "{host} hung up",
@@ -72,6 +73,8 @@ def _together(moments: Iterable[Moment]) -> str:
 
 
 def _one(moment: Moment, ups: str) -> str:
+    if moment.kind == Kind.NOTE and not moment.host:
+        return moment.text
     words = _WORDS.get(moment.kind, "{host} " + moment.kind)  # type: ignore[call-overload]
     text = words.format(host=moment.host or "all").strip()
     if moment.kind in {Kind.MAINS_LOST, Kind.MAINS_BACK} and ups:

@@ -24,6 +24,8 @@ Rules:
 |        | host_down        | committed, and gone for `DOWN_AFTER`                           |
 |        | host_back        | connected with a new boot after a commit, or after being lost  |
 |        | host_lost        | was connected, gone for `lost_after` on mains                  |
+|        | host_given_up    | was due to be brought back, and is given up                    |
+| fleet  | recovered        | nobody is due any more, and somebody came back                 |
 | fleet  | order            | a fault of its order, unless seen within a day                 |
 | either | certificate      | less than `CERTIFICATE_NEAR` left, weekly                      |
 """
@@ -32,6 +34,7 @@ from __future__ import annotations
 
 from powmonman.core.events import Event, Kind, Seen
 from powmonman.core.host_telling import tell_of_host
+from powmonman.core.recovery_telling import tell_of_recovery
 from powmonman.core.told import LONGEST_REASON, HostTold, Moment, Rules, Told, UpsTold
 from powmonman.core.ups_telling import noticed, tell_of_ups
 
@@ -61,13 +64,14 @@ def look(told: Told, seen: Seen, rules: Rules, now: float, wall: float) -> tuple
         hosts[host.name] = tell_of_host(hosts[host.name], host, moment, events)
     # Whom the roster forgot over a restart may come back; of others there is nothing to remember.
     pending = {n: h for n, h in told.hosts.items() if n not in hosts and (h.committed or h.lost)}
+    recovery = tell_of_recovery(told.recovery, seen.recovery, moment, events)
     certificates = _certificates(told.certificates, moment, events)
     order = told.order
     for fault in seen.order:
         order, new = noticed(order, fault, wall)
         if new:
             events.append(Event(Kind.ORDER, at=wall, reason=fault[:LONGEST_REASON]))
-    return Told(upses, {**pending, **hosts}, certificates, order), events
+    return Told(upses, {**pending, **hosts}, certificates, order, recovery), events
 
 
 def _certificates(told: dict[str, float], moment: Moment, events: list[Event]) -> dict[str, float]:

@@ -17,7 +17,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from powmonman.core.records import printable
 
@@ -52,6 +52,7 @@ class Kind(StrEnum):
     COMMITTED = "committed"
     REHEARSED = "rehearsed"
     CHECKED = "checked"
+    WAKE_HEARD = "wake_heard"
     HALTING = "halting"
     CONTACT_LOST = "contact_lost"
     LEFT = "left"
@@ -101,6 +102,15 @@ class Moment:
     boot: str = ""
     own: bool = False
     seq: int = 0
+
+
+class Fact(NamedTuple):
+    """Something of a drill; `at` is in seconds of the drill since the loss."""
+
+    kind: Kind
+    host: str
+    text: str
+    at: float
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,14 @@ class HostTold:
 
 
 @dataclass(frozen=True)
+class RecoveryTold:
+    """What was told of the bringing back of hosts; `pending`: its end is still to be told."""
+
+    given_up: tuple[str, ...] = ()
+    pending: bool = False
+
+
+@dataclass(frozen=True)
 class Told:
     """All that was told; `look` returns the next one. `order`: like `UpsTold.advice`."""
 
@@ -74,6 +82,7 @@ class Told:
     hosts: dict[str, HostTold] = field(default_factory=dict)
     certificates: dict[str, float] = field(default_factory=dict)
     order: dict[str, float] = field(default_factory=dict)
+    recovery: RecoveryTold = field(default_factory=RecoveryTold)
 
     def lasting(self) -> Told:
         """Return the part that another process can take up: it has other clocks."""

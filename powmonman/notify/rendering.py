@@ -63,6 +63,8 @@ _SAMPLE = Event(
     spent=300.0,
     full=1800.0,
     hosts=(HostLine("nas", "counting", 300.0, 600.0, connected=True),),
+    back=3,
+    given_up=("db",),
 )
 
 

@@ -59,6 +59,19 @@ DEFAULTS: dict[Kind, Template] = {
         " its power is on mains. While that lasts it would not hear of an outage. Look at the host,"
         " its network and powmonman-client.",
     ),
+    Kind.HOST_GIVEN_UP: Template(
+        "{{ host }} does not come back",
+        "{{ host }} went down in an outage and was woken again and again, and is not back. It is"
+        " given up: look at the host, its cable, and Wake-on-LAN in its firmware.",
+    ),
+    Kind.RECOVERED: Template(
+        "{% if given_up %}Recovered, but for {{ given_up | join(', ') }}{% else %}All are back"
+        "{% endif %}",
+        "{{ back }} host{% if back != 1 %}s{% endif %} that the outage took down"
+        " {% if back != 1 %}are{% else %}is{% endif %} back"
+        "{% if length is not none %}, {{ length | duration }} after the return of the mains"
+        "{% endif %}.{% if given_up %} Given up: {{ given_up | join(', ') }}.{% endif %}",
+    ),
     Kind.SENSOR_UNKNOWN: Template(
         "Power unknown: {{ ups }}",
         "Nobody can tell whether {{ ups }} is on mains{% if reason %}: {{ reason }}{% endif %}."
@@ -95,6 +108,8 @@ TYPES: dict[Kind, str] = {
     Kind.HOST_COMMITTED: "failure",
     Kind.HOST_DOWN: "failure",
     Kind.HOST_LOST: "warning",
+    Kind.HOST_GIVEN_UP: "failure",
+    Kind.RECOVERED: "success",
     Kind.SENSOR_UNKNOWN: "warning",
     Kind.ADVICE: "warning",
     Kind.ORDER: "warning",
@@ -112,7 +127,9 @@ WEIGHT = [
     Kind.COUNTDOWN,
     Kind.HOST_DOWN,
     Kind.HOST_LOST,
+    Kind.HOST_GIVEN_UP,
     Kind.SENSOR_UNKNOWN,
+    Kind.RECOVERED,
     Kind.HOST_BACK,
     Kind.SENSOR_RECOVERED,
     Kind.ADVICE,

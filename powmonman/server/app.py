@@ -46,6 +46,7 @@ from powmonman.server.memory import Memory
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
 from powmonman.server.ordering import Ordering
+from powmonman.server.recovery import Waker
 from powmonman.server.report import of_config, of_ups
 from powmonman.server.roster import Roster
 from powmonman.server.scribe import Scribe
@@ -106,6 +107,10 @@ class Server:
             policy=lambda: self._policy,
         )
         self._notifier = Notifier(config)
+        self._monitors: dict[str, Monitor] = {}
+        self._waker = Waker(
+            config, self._roster, self._monitors, lambda: self._state_id, self._scribe.recovery
+        )
         drilled = Fleet(
             self._roster,
             lambda: self._config,
@@ -114,10 +119,9 @@ class Server:
             self._busy,
             self._publish_news,
         )
-        self._drilling = Drilling(drilled, self._notifier)
+        self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker.expose)
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
-        self._monitors: dict[str, Monitor] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._announcer: Announcer | None = None
         self._reload_fault = ""
@@ -146,6 +150,7 @@ class Server:
                     self._beat(),
                     self._remember(),
                     self._sweep(),
+                    self._waker.run(),
                     self._announce(),
                     self._ordering.run(),
                     self._notifier.run(),
@@ -168,6 +173,8 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._broken:
+            await self._waker.close()
         for listener in listeners:
             listener.close()
         self._hub.close()
@@ -218,10 +225,13 @@ class Server:
         self._state_id = secrets.token_hex(16)
         self._scribe.mains(self._supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
-            await self._memory.keep(self._supplies(), changed=True)
+            await asyncio.gather(
+                self._memory.keep(self._supplies(), changed=True), self._waker.begin(monitor)
+            )
             self._hub.publish(changed=True)
         else:
             self._hub.publish(changed=True)
+            self._waker.look()
             await self._memory.keep(self._supplies(), changed=True)
         self._look()
 
@@ -229,9 +239,17 @@ class Server:
         """Find what people are to be told; whatever comes of it, the server goes on."""
         if self._notifier.enabled:
             now, ends = boottime(), self._certificate_ends
-            order = self._ordering.warnings
+            recovery, order = self._waker.seen(), self._ordering.warnings
             self._notifier.observe(
-                seen(self._supplies(), self._roster, self._policy, ends, now, order=order)
+                seen(
+                    self._supplies(),
+                    self._roster,
+                    self._policy,
+                    ends,
+                    now,
+                    order=order,
+                    recovery=recovery,
+                )
             )
 
     def _busy(self) -> str:
@@ -317,6 +335,7 @@ class Server:
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
         self._drilling.stop("the operator shuts the fleet down")
         self._order = Given()
+        self._waker.order()
         self._publish_news()
         return Report(self.report())
 
@@ -343,6 +362,7 @@ class Server:
             # After a stall of this server's own, the answers lie unread in the sockets.
             if boottime() - began < SWEEP_EVERY + self._config.lease / 2:
                 self._hub.sweep(self._config.lease)
+                self._waker.look()
                 self._look()
             self._keep_hosts()
             if all(monitor.looking for monitor in self._monitors.values()):
@@ -395,6 +415,7 @@ class Server:
         self._drilling.stop("the configuration was reloaded")
         self._logs.apply(config.log)
         self._roster.expect(config.clients, config.order)
+        self._waker.reconfigure(config)
         self._notifier.reconfigure(config)
         self._history.keep(config.history.keep)
         self._certificate_ends = _end_of(config.tls)
@@ -421,6 +442,7 @@ class Server:
         """Return all that `powmonman status` shows."""
         faults = [f"{path}: {reason}" for path, reason in self._memory.faults.items()]
         faults += [f"{path}: {reason}" for path, reason in self._host_memory.faults.items()]
+        faults += self._waker.faults
         faults += self._notifier.faults
         faults += self._history.faults
         if self._reload_fault:
@@ -442,6 +464,7 @@ class Server:
                 {**row, "order": budget.row(row["name"])}
                 for row in self._roster.rows(now, self._state_id)
             ],
+            "recovery": self._waker.report(),
             **self._drilling.report(),
         }
 

@@ -20,6 +20,7 @@ from powmonman.core.forecast import Battery, Forecast, forecast
 from powmonman.core.plan import Rules
 from powmonman.core.policy import LONGEST_LEASE
 from powmonman.core.power import PowerState
+from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Drills:
         """The drill in progress, or the last one."""
         return self._stage
 
+    @apart("an error that nobody thought of: see the server's log")
     def start(self, scale: float) -> str:
         """Begin a drill; return why not, or nothing."""
         config, now = self._fleet.config(), boottime()
@@ -108,7 +110,7 @@ class Drills:
         }
         if not any(part.connected for part in parts.values()):
             return "no host is connected"
-        bound = _bound(plans, self._fleet.roster.hosts)
+        bound = _bound(plans, self._fleet.roster)
         if bound / scale > LONGEST:
             least = min(largest, -(-bound // LONGEST))
             return (
@@ -146,11 +148,17 @@ class Drills:
             return reason
         return self._fleet.busy()
 
+    def broken(self) -> None:
+        """Forget the drill, after an error: what counts goes on."""
+        self._stage = None
+
+    @apart(None)
     def stop(self, reason: str) -> None:
         """End the drill that runs, if one does."""
         if (stage := self.stage) is not None:
             self._take(drill_stage.abort(stage, reason))
 
+    @apart(None)
     def told(self) -> Drill | None:
         """Return what clients are told now: beside news of real trouble, nothing."""
         stage = self.stage
@@ -161,11 +169,13 @@ class Drills:
             return None
         return drill_stage.told(stage)
 
+    @apart(())
     def waits(self, name: str) -> tuple[str, ...]:
         """Return for whom a host waits in the drill."""
         stage = self.stage
         return () if stage is None else drill_stage.waits(stage, name, boottime())
 
+    @apart(None)
     def said(self, name: str, status: DrillStatus) -> None:
         """A client says what it would do."""
         stage = self.stage
@@ -177,15 +187,15 @@ class Drills:
             log.info("drill: %s is %s", name, status.phase, extra={"host": name})
         self._stage = after
 
+    @apart(None)
     def understood(self, name: str) -> None:
         """A client has acknowledged the newest state."""
         stage = self.stage
-        if stage is None or self._pushed is None or name not in stage.parts:
-            return
-        if stage.parts[name].told_after is None:
-            took = 1000 * (boottime() - self._pushed)
-            self._stage = drill_stage.changed(stage, name, told_after=took)
+        if stage is not None and self._pushed is not None:
+            now = boottime()
+            self._stage = drill_stage.understood(stage, name, now - self._pushed, now)
 
+    @apart(None)
     def report(self) -> dict[str, Any] | None:
         """Return the drill in progress, or the last one."""
         return None if self._stage is None else drill_report.report(self._stage, boottime())
@@ -199,6 +209,7 @@ class Drills:
                 self._look()
                 await asyncio.sleep(TICK)
 
+    @apart(None)
     def _look(self) -> None:
         stage = self.stage
         if stage is None:
@@ -269,19 +280,24 @@ class Drills:
         return ""
 
     def _part(self, host: Host, supplies: Mapping[str, Supply]) -> Part:
-        hello = host.hello
+        hello, roster = host.hello, self._fleet.roster
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        macs = wake.macs if wake and wake.macs else (hello.macs if hello else ())
+        macs = wake.macs if wake and wake.macs else host.macs
+        # Who is off is asked in an outage, and is down after `gone_after`; not who has no address.
+        gone = 0.0 if host.address and not host.connected else None
+        if host.down(roster.bounds):
+            gone = -roster.bounds.gone_after
         return Part(
             name=host.name,
             connected=host.connected,
             known=host.since is not None,
             dry_run=bool(hello and hello.dry_run),
-            takes=hello.shutdown_takes if hello else None,
-            wait_for=hello.wait_for if hello else (),
+            takes=host.takes,
+            wait_for=roster.waits_for(host.name),
             battery=_battery(hello, supplies) if hello else None,
             macs=bool(macs),
             wakes=wake.method if wake else "wake_on_lan",
+            gone=gone,
         )
 
     def _forecasts(self, supplies: Mapping[str, Supply], now: float) -> dict[str, Forecast]:
@@ -320,13 +336,13 @@ def _phase(part: Part) -> str:
     return part.status.phase if part.status else ""
 
 
-def _bound(plans: Mapping[str, Forecast], hosts: Mapping[str, Host]) -> float:
+def _bound(plans: Mapping[str, Forecast], roster: Roster) -> float:
     """Return how long the slowest host can take; a wait has its timeout, however long the chain."""
     ends = [0.0]
     for name, plan in plans.items():
-        hello = hosts[name].hello
-        if plan.shutdown is not None and hello is not None:
-            ends.append(plan.shutdown + (hello.wait_timeout if hello.wait_for else 0.0))
+        if plan.shutdown is not None:
+            waits = roster.wait_timeout(name) if roster.waits_for(name) else 0.0
+            ends.append(plan.shutdown + waits)
     return max(ends) + MARGIN
 
 

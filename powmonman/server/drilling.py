@@ -9,20 +9,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from powmonman.core import drill_report
+from powmonman.core.drill_facts import facts
 from powmonman.core.events import Event, Kind
 from powmonman.core.messages import StartDrill
 from powmonman.server import magic
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
+from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from powmonman.core.drill_stage import Stage
     from powmonman.core.messages import StopDrill
     from powmonman.notify import Notifier
     from powmonman.server.drill import Fleet
     from powmonman.server.roster import Host
+    from powmonman.server.scribe import Scribe
 
 log = logging.getLogger("powmonman.server")
 
@@ -33,13 +38,20 @@ WAKE_PORT = 9
 class Drilling:
     """Drills, and live ones, of one server."""
 
-    def __init__(self, fleet: Fleet, notifier: Notifier) -> None:
-        self._fleet, self._notifier = fleet, notifier
+    def __init__(
+        self,
+        fleet: Fleet,
+        notifier: Notifier,
+        scribe: Scribe,
+        due: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Take part; `due` records a host as one to be woken, on disk."""
+        self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
         self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
         ways = Ways(
             hindrance=self.drills.hindrance,
             trouble=self.drills.trouble,
-            due=self._due,
+            due=due,
             down=self._is_down,
             wake=self._wake,
             publish=fleet.publish,
@@ -80,7 +92,14 @@ class Drilling:
         finally:
             driving.cancel()
 
+    def broken(self) -> None:
+        """End the drill: nobody would be told how it goes."""
+        self.drills.stop("an error that nobody thought of: see the server's log")
+
+    @apart(None)
     def _look(self, stage: Stage) -> None:
+        found = facts(stage, boottime())
+        self._scribe.drill(stage.id, ", ".join(stage.real), stage.began, found, over=stage.over)
         if self._notifier.enabled:
             seen = seen_in(stage, self._fleet.roster, self._fleet.policy())
             self._notifier.observe_drill(seen)
@@ -90,6 +109,7 @@ class Drilling:
             return "a host is being shut down and woken"
         return self._fleet.busy()
 
+    @apart(None)
     def _ended(self, stage: Stage) -> None:
         self._look(stage)
         text = drill_report.result(stage)
@@ -97,7 +117,7 @@ class Drilling:
 
     def _macs(self, host: Host) -> tuple[str, ...]:
         wake = self._fleet.config().recovery.hosts.get(host.name)
-        return (wake.macs if wake else ()) or (host.hello.macs if host.hello else ())
+        return (wake.macs if wake else ()) or host.macs
 
     async def _test_waking(self, host: Host) -> str:
         config = self._fleet.config()
@@ -109,12 +129,7 @@ class Drilling:
             self._macs(host), WAKE_PORT, self._fleet.config().recovery.interfaces
         )
 
-    async def _due(self, name: str) -> None:
-        """Record `name` as a host to be woken."""
-
     def _is_down(self, name: str) -> bool:
-        """Whether a host that has committed has hung up, `settle` seconds ago."""
+        """Whether a host that has committed is down."""
         host = self._fleet.roster.hosts.get(name)
-        if host is None or host.connected or host.since is None:
-            return False
-        return boottime() - host.since >= self._fleet.config().order.settle
+        return host is not None and bool(host.down(self._fleet.roster.bounds))

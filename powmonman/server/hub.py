@@ -226,7 +226,7 @@ class Hub:
 
     def acknowledged(self, session: Session, seq: int) -> None:
         """A client has understood a state."""
-        if seq == session.seq and self._state is not None:
+        if seq == session.seq and not session.behind and self._state is not None:
             host = self.roster.hosts[session.name]
             host.told = self._state.id
             if self._scribe and host.hello:

@@ -59,6 +59,7 @@ class Ordering:
         self._down = roster.down
         self._learned: dict[str, float] = {}
         self._check_at = boottime() + FIRST_CHECK
+        self._checked: object = None
         self.warnings: list[str] = []
 
     async def run(self) -> None:
@@ -78,8 +79,11 @@ class Ordering:
                 log.debug("%s %s: %s", name, asked.answer, asked.how, extra={"host": name})
                 self._roster.asked(name, asked)
             self.look(hosts)
-        if boottime() >= self._check_at:
-            self.check()
+        # In an outage there are better things to do, and nobody could mend it.
+        if boottime() >= self._check_at and not self._active():
+            if self._grounds() != self._checked:
+                self.check()
+            self._check_at = boottime() + CHECK_EVERY
 
     def look(self, names: Iterable[str]) -> None:
         """Find whether these hosts are down now; whoever waits for them is told at once."""
@@ -105,7 +109,7 @@ class Ordering:
 
     def check(self) -> None:
         """Look for what is wrong with the order, and log what is new."""
-        self._check_at = boottime() + CHECK_EVERY
+        self._checked = self._grounds()
         before, self.warnings = (
             self.warnings,
             warnings_of(self._roster, self._packs(), self._policy()),
@@ -115,6 +119,14 @@ class Ordering:
                 log.warning("order: %s", text)
         if before and not self.warnings:
             log.info("order: all that was wrong is mended")
+
+    def _grounds(self) -> object:
+        """Return what `warnings` rest on: adding it all up takes time in a large fleet."""
+        packs = {
+            name: (round(pack.battery.full_runtime), pack.battery.confirm, pack.known)
+            for name, pack in self._packs().items()
+        }
+        return self._roster.changes, self._policy(), packs
 
     def budget(self) -> Budget:
         """Return what an outage now would do, in order."""

@@ -62,6 +62,7 @@ class Host:
     Attributes:
         since: Seconds (CLOCK_BOOTTIME) since when `connected` is what it is; None: never seen.
         told: The id of the last state that it acknowledged.
+        spoke: `status` is what it said in its latest connection, and of no earlier one.
         left: Seconds until its shutdown as it said at `left_at`.
         committed_at: When it committed; None: it has not in this boot, or its rehearsal is over.
         said_so_at: When it said last that it commits; that of a rehearsal may be over at once.
@@ -80,6 +81,7 @@ class Host:
     since: float | None = None
     address: str = ""
     told: str = ""
+    spoke: bool = False
     hello: Hello | None = None
     status: Status = field(default_factory=lambda: Status(phase="unknown"))
     left_at: float = 0.0
@@ -174,14 +176,14 @@ class Roster:
             host.way = None
         host.presence = host.presence.joined(now, dry_run=hello.dry_run, new_boot=new_boot)
         host.connected, host.since, host.address = True, now, address
-        host.hello, host.told, host.known_down = hello, "", ""
+        host.hello, host.told, host.spoke, host.known_down = hello, "", False, ""
         host.expired, host.certificate_ends = peer.expired, peer.ends
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
         self.changes += 1
         host = self.hosts[name]
-        host.status, host.left_at = status, now
+        host.status, host.left_at, host.spoke = status, now, True
         host.presence = host.presence.said(status.phase, now)
         if status.phase == "committed":
             host.committed_at = now if host.committed_at is None else host.committed_at

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from powmonman.core.messages import Diary, Hello, Status
     from powmonman.core.outage import Supply
+    from powmonman.core.timeline import Fact
     from powmonman.server.history import History
 
 log = logging.getLogger("powmonman.server")
@@ -36,9 +37,6 @@ _PHASES = {
     "idle": Kind.STAYS,
 }
 _OVER = ("over", "")
-
-# Kind, host, text, and seconds of the drill since the loss.
-Fact = tuple[Kind, str, str, float]
 
 
 class Scribe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.core.events import HostSeen, Seen, UpsSeen
+from powmonman.core.events import HostSeen, RecoverySeen, Seen, UpsSeen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ def seen(
     now: float,
     *,
     order: Sequence[str] = (),
+    recovery: RecoverySeen | None = None,
 ) -> Seen:
     """Return the fleet as it is `now` (CLOCK_BOOTTIME).
 
@@ -35,6 +36,7 @@ def seen(
         hosts=tuple(_host(host, policy, now) for host in roster.hosts.values()),
         certificate_left=_left(certificate_ends),
         order=tuple(order),
+        recovery=recovery or RecoverySeen(),
     )
 
 

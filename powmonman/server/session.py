@@ -73,6 +73,11 @@ class Session(asyncio.Protocol):
         """Whether the client has said hello."""
         return bool(self.name)
 
+    @property
+    def behind(self) -> bool:
+        """Whether a newer state than the last one sent is due."""
+        return self._due
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the hub may refuse at once."""
         self._transport = cast("asyncio.Transport", transport)

@@ -114,6 +114,8 @@ class Fleet:
             "lease": LEASE,
             "listen": {"address": "127.0.0.1", "port": self.port},
             "announce": {"enabled": False},
+            # Nobody's real host is to be woken by a test.
+            "recovery": {"interfaces": ["lo"]},
             "log": {"level": "debug"},
         }
         return self._new("server", "server", self.authority.server, settings, changes)

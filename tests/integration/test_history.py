@@ -230,3 +230,23 @@ def test_a_reader_that_holds_the_file_holds_nobody_up(fleet: Fleet) -> None:
     fleet.down("nas")
     reader.close()
     wait_for_word(server, "committed", "nas")
+
+
+@together
+def test_a_drill_leaves_a_record_too(fleet: Fleet) -> None:
+    server, nas = fleet.server(clients=["nas"]), fleet.client("nas")
+    fleet.up(server, nas)
+    done = fleet.run("drill", "--config", str(server.config), "--json", "--scale", "4")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    wait_for_word(server, "note", "")
+    (record,) = records(fleet, server)
+    assert (True, "over", []) == (record["drill"], record["ended"], record["went"])
+    told = story(fleet, server, record["id"])
+    assert {"mains_lost", "told", "counting", "rehearsed", "checked", "mains_back", "note"} <= {
+        moment["kind"] for moment in told
+    }
+    (commit,) = [moment for moment in told if moment["kind"] == "rehearsed"]
+    assert AFTER <= commit["at"] < AFTER + 10
+    text = fleet.run("history", "show", record["id"], "--config", str(server.config)).stdout
+    assert text.startswith("drill ")
+    assert "1 host protected" in text

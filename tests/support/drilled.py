@@ -53,7 +53,10 @@ class Drilled(World):
             for host in self.hosts
         }
         # In every other drill the last host waits for one that goes down late, or never.
-        parts[OTHERS[0]] = Part(OTHERS[0], connected=self.drills % 2 == 1)
+        parts[OTHERS[0]] = Part(
+            OTHERS[0], connected=self.drills % 2 == 1, gone=None if self.drills % 2 else 0.0
+        )
+        parts[OTHERS[1]] = Part(OTHERS[1], gone=0.0)
         self.goes = self.time + self.random_of_drills.choice((100, 620, 1e9)) / scale
         self.stage = drill_stage.begin(
             f"d{self.drills}",

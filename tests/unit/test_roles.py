@@ -27,6 +27,7 @@ UNITS = {
     "powmonman-shutdown.service": "powmonman_client",
     "powmonman-shutdown-check.path": "powmonman_client",
     "powmonman-shutdown-check.service": "powmonman_client",
+    "powmonman-wake.service": "powmonman_client",
 }
 
 
@@ -239,6 +240,20 @@ def test_the_order_of_units_has_no_cycle(tmp_path: Path, more: tuple[str, ...]) 
         env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
     )
     assert ("ordering cycle" in said.stderr) is bool(more), said.stderr
+
+
+def test_cards_are_armed_at_boot_and_before_the_network_goes_at_a_shutdown() -> None:
+    """What comes after the network at a boot is stopped before it."""
+    found = settings("powmonman-wake.service")
+    assert found["After"] == ["network.target"]
+    assert found["RemainAfterExit"] == ["yes"]
+    assert found["ExecStart"] == found["ExecStop"] == ["/usr/local/bin/powmonman wake-arm"]
+
+
+def test_arming_needs_one_right_and_never_holds_a_shutdown_up() -> None:
+    found = settings("powmonman-wake.service")
+    assert found["CapabilityBoundingSet"] == ["CAP_NET_ADMIN"]
+    assert float(found["TimeoutSec"][0]) <= 30
 
 
 def test_devices_are_hidden_unless_a_ups_hangs_on_a_pin() -> None:

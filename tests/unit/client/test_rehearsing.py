@@ -165,3 +165,20 @@ def test_a_new_drill_begins_with_nothing_checked(part: Rehearsing) -> None:
     assert news is not None
     assert (news.id, news.checked) == ("e", False)
     assert core.LONGEST == 4 * 3600
+
+
+def test_an_error_in_the_drill_costs_the_drill_alone(
+    part: Rehearsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the client's turn an error would cost the connection, and so the news of the power."""
+    commits(part)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(drill.drill, "passed", fails)
+    part.passed(REAL, Now(100.5, 100.5))
+    news = part.news()
+    assert news is not None
+    assert news.reason.startswith("an error that nobody thought of")
+    assert part.wake_at is None

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from powmonman.client.presets import PRESETS
 from powmonman.config import forms, relations
 from powmonman.config.loader import ConfigError, parse
 from powmonman.config.schema import (
@@ -43,7 +44,7 @@ _FORMS = {
     forms.OPTIONAL_PATH: _PATHS | st.just(""),
     forms.USER: st.text(string.ascii_lowercase, min_size=1, max_size=12),
     forms.EVENT: st.text(string.ascii_lowercase, min_size=1, max_size=12),
-    forms.PRESET: st.sampled_from(["libvirt", "docker"]),
+    forms.PRESET: st.sampled_from(list(PRESETS)),
     forms.MAC: st.sampled_from(["02:00:5e:00:53:01", "02-00-5E-00-53-02"]),
     forms.IP_ADDRESS: st.ip_addresses().map(str),
     forms.HOST: st.ip_addresses().map(str) | st.sampled_from(["pi.lan", "localhost"]),

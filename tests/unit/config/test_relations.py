@@ -31,6 +31,17 @@ if TYPE_CHECKING:
             id="the default of one contradicts the other",
         ),
         pytest.param(
+            "recovery:\n  hosts:\n    nas: {method: command}\n",
+            "3:5: recovery.hosts.nas.command: names no program: write a list such as "
+            "[/usr/bin/ipmitool, -H, 192.0.2.9, power, on]",
+            id="a host that is woken by a command that nobody named",
+        ),
+        pytest.param(
+            "recovery: {hosts: {nas: {macs: ['ff:ff:ff:ff:ff:ff']}}}\n",
+            "1:33: recovery.hosts.nas.macs[0]: is no network interface's own address",
+            id="a magic packet for everybody",
+        ),
+        pytest.param(
             "upses: {rack: {sensor: command, command: {command: [mains], timeout: 16}}}\n",
             "1:61: upses.rack.command.timeout: is 16, but must be at most three times poll (5): "
             "what comes later is no evidence",
@@ -208,6 +219,19 @@ def test_a_program_in_a_directory_with_spaces_is_fine(client_faults: FaultsOf) -
             "1:36: shutdown.final.command[1]: '&&' is given to the program as it is: no shell "
             "reads the command",
             id="a shell's word in a command",
+        ),
+        pytest.param(
+            ServerConfig,
+            "policy: {after: 60}\n",
+            "1:10: recovery.reserve: is 300, and the battery of 'ups' lasts 120 s, as assumed: "
+            "twice policy.after: after an outage nobody is woken until all of it is paid back",
+            id="a battery that lasts no longer than the reserve",
+        ),
+        pytest.param(
+            ServerConfig,
+            "recovery: {hosts: {nas: {method: none, macs: [02005e000001]}}}\n",
+            "1:40: recovery.hosts.nas.macs: has no effect: method is 'none'",
+            id="addresses of a host that nobody wakes",
         ),
         pytest.param(
             ServerConfig,

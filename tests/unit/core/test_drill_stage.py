@@ -46,7 +46,7 @@ def says(one, name, phase, seconds, **values):
 
 
 NAS, WEB = Part("nas", connected=True, wait_for=("web", "off")), Part("web", connected=True)
-OFF = Part("off")
+OFF = Part("off", gone=-60.0)
 
 
 def test_the_mains_are_lost_when_they_would_be():
@@ -112,7 +112,7 @@ def test_who_is_down_has_committed_and_had_its_time():
     one = says(one, "web", "committed", 10)
     assert drill_stage.waits(one, "nas", NOW + 74) == ("web",)
     assert drill_stage.waits(one, "nas", NOW + 75) == ()
-    quick = stage(NAS, replace(WEB, takes=7.0))
+    quick = stage(NAS, replace(WEB, takes=7.0), OFF)
     quick = says(quick, "web", "committed", 10)
     assert drill_stage.waits(quick, "nas", NOW + 21) == ("web",)
     assert drill_stage.waits(quick, "nas", NOW + 22) == ()
@@ -120,12 +120,27 @@ def test_who_is_down_has_committed_and_had_its_time():
 
 def test_who_is_gone_without_a_commit_is_down_after_a_while():
     one = drill_stage.changed(at(stage(NAS, WEB), 10), "web", gone=10.0)
-    assert drill_stage.waits(one, "nas", NOW + 69) == ("web",)
-    assert drill_stage.waits(one, "nas", NOW + 70) == ("off",)[:0]
+    assert drill_stage.waits(one, "nas", NOW + 69) == ("web", "off")
+    assert drill_stage.waits(one, "nas", NOW + 70) == ("off",)
+
+
+def test_who_is_off_is_down_once_it_was_asked_for_a_while_and_never_without_an_address():
+    off, never = Part("web", gone=0.0), Part("off")
+    one = stage(NAS, off, never)
+    assert drill_stage.waits(one, "nas", NOW + 59) == ("web", "off")
+    assert drill_stage.waits(one, "nas", NOW + 600) == ("off",)
+
+
+def test_who_is_gone_has_a_moment_to_come_back():
+    one = drill_stage.changed(at(stage(NAS), 20), "nas", gone=20.0)
+    assert at(one, 29).phase is Phase.ON_BATTERY
+    assert at(one, 31).phase is Phase.RETURNING
+    back = says(at(one, 25), "nas", "counting", 25)
+    assert at(back, 60).phase is Phase.ON_BATTERY
 
 
 def test_for_whom_it_waited_is_kept():
-    one = at(stage(NAS, WEB), 10)
+    one = at(stage(NAS, WEB, OFF), 10)
     one = says(one, "nas", "waiting", 10)
     assert one.parts["nas"].waited == ("web",)
     assert one.parts["nas"].expected

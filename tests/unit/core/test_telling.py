@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.core.events import Event, HostSeen, Kind, Seen, UpsSeen
+from powmonman.core.events import Event, HostSeen, Kind, RecoverySeen, Seen, UpsSeen
 from powmonman.core.host_telling import DOWN_AFTER
 from powmonman.core.outage import UNSETTLED
 from powmonman.core.power import PowerState
@@ -34,12 +34,14 @@ class Story:
         self.ups = GOOD
         self.hosts: dict[str, HostSeen] = {}
         self.certificate_left: float | None = None
+        self.recovery = RecoverySeen()
         self.order: tuple[str, ...] = ()
         self.events: list[Event] = []
 
     def look(self) -> list[Event]:
         hosts = tuple(self.hosts.values())
-        seen = Seen({"rack": self.ups}, hosts, self.certificate_left, self.order)
+        rest = (self.certificate_left, self.order, self.recovery)
+        seen = Seen({"rack": self.ups}, hosts, *rest)
         self.told, events = look(self.told, seen, self.rules, self.now, self.wall)
         self.events += events
         return events
@@ -383,6 +385,36 @@ def test_a_host_is_said_to_go_only_if_what_is_left_is_not_enough(
     _, events = look(Told(), seen, Rules(), 1000.0, WALL)
     lost = next(event for event in events if event.kind is Kind.ON_BATTERY and event.ups == "rack")
     assert named == (lost.hosts[0].left is not None)
+
+
+def test_who_is_given_up_is_told_by_name_and_once(story: Story) -> None:
+    story.recovery = RecoverySeen(open=2)
+    assert story.sees() == []
+    story.recovery = RecoverySeen(open=1, given_up=("nas",))
+    assert story.sees() == ["host_given_up nas"]
+    story.restarts()
+    assert story.sees() == []
+    story.recovery = RecoverySeen(back=1, given_up=("nas",), seconds=90.0)
+    assert story.sees() == ["recovered"]
+    assert (story.events[-1].back, story.events[-1].given_up) == (1, ("nas",))
+    assert story.events[-1].length == 90.0
+    story.restarts()
+    assert story.sees() == []
+
+
+def test_the_end_of_a_recovery_is_told_by_the_next_process_too(story: Story) -> None:
+    story.recovery = RecoverySeen(open=1)
+    assert story.sees() == []
+    story.restarts()
+    story.recovery = RecoverySeen(back=1, seconds=90.0)
+    assert story.sees() == ["recovered"]
+
+
+def test_where_nobody_was_taken_down_nobody_is_back(story: Story) -> None:
+    story.recovery = RecoverySeen(open=3)
+    assert story.sees() == []
+    story.recovery = RecoverySeen()
+    assert story.sees() == []
 
 
 def test_a_fault_of_the_order_is_told_once_and_over_a_restart() -> None:

@@ -305,3 +305,26 @@ def test_a_large_fleet_is_asked_some_at_a_time() -> None:
     hosts = {f"h{number}": (f"a{number}", None) for number in range(300)}
     assert len(asyncio.run(ask_all(hosts, slow))) == 300
     assert most == 64
+
+
+def test_the_order_is_added_up_only_in_peace_and_when_something_has_changed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[int] = []
+    real = site.ordering.check
+
+    def check() -> None:
+        checks.append(1)
+        real()
+
+    monkeypatch.setattr(site.ordering, "check", check)
+    monkeypatch.setattr("powmonman.server.ordering.CHECK_EVERY", 0.0)
+    site.ordering._check_at = 0.0
+    site.passes(1)
+    assert checks == []
+    site.active = False
+    site.passes(3)
+    assert len(checks) == 1
+    site.joins("nas", wait_for=("web",), shutdown_takes=100.0)
+    site.passes(3)
+    assert len(checks) == 2

@@ -12,7 +12,7 @@ from powmonman.core.gauge import Gauge
 from powmonman.core.messages import Diary, Entry, Hello, Status
 from powmonman.core.outage import Outage, Supply
 from powmonman.core.power import Debounce, PowerState
-from powmonman.core.timeline import Kind, Moment
+from powmonman.core.timeline import Fact, Kind, Moment
 from powmonman.server import scribe as module
 from powmonman.server.scribe import MOST_ENTRIES, Scribe
 
@@ -268,11 +268,12 @@ def test_a_host_that_recovery_has_brought_back_is_not_reported_twice(
 
 
 def test_each_fact_of_a_drill_is_noted_once(scribe: Scribe, book: Book) -> None:
-    facts = [(Kind.MAINS_LOST, "", "", 0.0), (Kind.REHEARSED, "nas", "", 300.0)]
+    facts = [Fact(Kind.MAINS_LOST, "", "", 0.0), Fact(Kind.REHEARSED, "nas", "", 300.0)]
+    late = Fact(Kind.NOTE, "", "late", 400.0)
     for number in (0, 1, 1, 2):
         scribe.drill("d1", "rack", 100.0, facts[:number])
     scribe.drill("d1", "rack", 100.0, facts, over=True)
-    scribe.drill("d1", "rack", 100.0, [*facts, (Kind.NOTE, "", "late", 400.0)], over=True)
+    scribe.drill("d1", "rack", 100.0, [*facts, late], over=True)
     assert ["drill", Kind.MAINS_LOST, Kind.REHEARSED, "end"] == book.kinds
     scribe.drill("d2", "rack", 200.0, facts)
     assert ["drill", Kind.MAINS_LOST, Kind.REHEARSED] == book.kinds[4:]

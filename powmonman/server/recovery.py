@@ -1,0 +1,458 @@
+"""Brings back what an outage took down: keeps the record on disk, looks, wakes, says what it does.
+
+What is decided is decided in `core.recovery`. The record is written before anybody hears of an
+outage, with every step, and now and then, so that a disk that takes nothing is reported long before
+it matters. A disk that hangs costs an outage's beginning two seconds and nothing else.
+
+A process that ends says so in the record. One of an earlier boot that did not ended in a power cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from powmonman.core import recovery
+from powmonman.core.due import (
+    Action,
+    Due,
+    Fate,
+    Known,
+    Limits,
+    Present,
+    Recovered,
+    Recovery,
+    Scene,
+    Settled,
+    Supply,
+    Woken,
+)
+from powmonman.core.events import RecoverySeen
+from powmonman.core.records import RecordError, from_json, to_json
+from powmonman.core.timeline import Kind
+from powmonman.net.wake import digits
+from powmonman.server import waking
+from powmonman.server.memory import DISK_TIMEOUT, Disk
+from powmonman.service.clock import boot_id, boottime
+from powmonman.service.files import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from powmonman.config.schema import ServerConfig
+    from powmonman.core.messages import Hello
+    from powmonman.server.monitor import Monitor
+    from powmonman.server.roster import Host, Roster
+
+log = logging.getLogger("powmonman.server")
+
+FILE = "server-recovery.json"
+LARGEST = 16 * 1024 * 1024
+# Who has come and who has left is written this much after the last write, at the latest; and the
+# disk is tried this often.
+CAME_EVERY = 5.0
+LEFT_EVERY = 60.0
+PROBE_EVERY = 600.0
+RETRY_EVERY = 30.0
+AWAKE = frozenset({"idle", "counting", "waiting"})
+MOST_NAMES, MOST_MACS = 64, 16
+
+
+class Waker:
+    """The recovery of one fleet."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        roster: Roster,
+        monitors: Mapping[str, Monitor],
+        state_id: Callable[[], str],
+        note: Callable[[str, Kind, str, str], None] = lambda *_: None,
+    ) -> None:
+        """Take up the record that an earlier process kept.
+
+        `note` is given what belongs into the story of an outage: its id, what, the host, a text.
+        """
+        self._config = config
+        self._roster = roster
+        self._monitors = monitors
+        self._state_id = state_id
+        self._note = note
+        self._path = Path(config.state_dir) / FILE
+        self._disk_fault = ""
+        self._faults: dict[str, str] = {}
+        self._known: dict[str, tuple[Hello, str, Known]] = {}
+        self._commands: dict[str, asyncio.Task[None]] = {}
+        self._written: object = None
+        self._written_connected: dict[str, Known] = {}
+        self._written_at = boottime()
+        self._due = asyncio.Event()
+        self._disk: Disk | None = None
+        self._record = self._recalled() if self.enabled else Recovery()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody is woken."""
+        return self._config.recovery.enabled
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong, one line each, for the server's report."""
+        if not self.enabled:
+            return []
+        disk = [f"{self._path}: {self._disk_fault}"] if self._disk_fault else []
+        return disk + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
+
+    def reconfigure(self, config: ServerConfig) -> None:
+        """Go on with another configuration; `state_dir` takes effect with a restart."""
+        before, self._config = self._config, replace(config, state_dir=self._config.state_dir)
+        if self.enabled and not before.recovery.enabled:
+            self._record = self._recalled()
+        if config.clients:
+            here = {name for name, host in self._roster.hosts.items() if host.connected}
+            gone = {*self._record.hosts, *self._record.connected} - here - {*config.clients}
+            self._record = recovery.forgotten(self._record, gone)
+        self._faults, self._known = {}, {}
+        self._due.set()
+
+    async def begin(self, monitor: Monitor) -> None:
+        """An outage has begun: note who may go down; returns when that is on disk, or can't be."""
+        outage = monitor.supply.outage
+        if not self.enabled or outage is None:
+            return
+        scene = self._scene()
+        # A reload may have removed it meanwhile; its outage has begun all the same.
+        scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
+        self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
+        if self._marks() != self._written:
+            await self._write()
+
+    async def expose(self, name: str) -> None:
+        """`name` is about to be shut down on the operator's word, and woken again."""
+        host = self._roster.hosts.get(name)
+        if self.enabled and host is not None and host.hello is not None:
+            due = Due(self._known_of(host), committed=True)
+            self._record = replace(self._record, hosts={**self._record.hosts, name: due})
+            await self._write()
+
+    def order(self) -> None:
+        """The operator has ordered the fleet to shut down."""
+        if self.enabled:
+            self._record = recovery.ordered(self._record, self._scene())
+            self._due.set()
+
+    def look(self) -> None:
+        """Take the fleet as it is, about once a second and whenever a UPS changes; never waits."""
+        if not self.enabled:
+            return
+        scene = self._scene()
+        self._record, actions = recovery.look(self._record, scene, self._limits)
+        for action in actions:
+            self._carry_out(action)
+        if self._marks() != self._written or self._is_late():
+            self._due.set()
+
+    async def run(self) -> None:
+        """Keep the record on disk until cancelled."""
+        while True:
+            if self.enabled:
+                self._due.clear()
+                await self._write()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_EVERY if self._disk_fault else PROBE_EVERY):
+                    await self._due.wait()
+
+    async def close(self) -> None:
+        """End: what is due is kept, and that this is no power cut."""
+        for task in self._commands.values():
+            task.cancel()
+        await asyncio.gather(*self._commands.values(), return_exceptions=True)
+        if self.enabled:
+            await self._write(clean=True)
+
+    def seen(self) -> RecoverySeen:
+        """Return what people may have to be told of."""
+        back = self._record.those(Fate.BACK)
+        return RecoverySeen(
+            open=len(self._record.open),
+            back=len(back),
+            given_up=self._record.those(Fate.GIVEN_UP),
+            seconds=max((self._record.hosts[name].good for name in back), default=0.0),
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Return what `powmonman status` shows."""
+        scene = self._scene()
+        return {
+            "enabled": self.enabled,
+            "cause": self._record.cause,
+            "open": list(self._record.open),
+            "hosts": [
+                self._row(name, due, scene) for name, due in sorted(self._record.hosts.items())
+            ],
+        }
+
+    def means(self, name: str) -> waking.Means:
+        """Return what there is to wake the host `name` with, be it due or not."""
+        due, host = self._record.hosts.get(name), self._roster.hosts.get(name)
+        known = self._known_of(host) if host is not None and host.hello else None
+        if known is None:
+            known = due.known if due else self._record.connected.get(name, Known())
+        return waking.means(self._config.recovery, name, known)
+
+    def _row(self, name: str, due: Due, scene: Scene) -> dict[str, Any]:
+        open_ = due.fate is Fate.DUE
+        why = recovery.hindrance(self._record, name, scene, self._limits) if open_ else ""
+        waking_ = open_ and due.wakes > 0 and not why
+        return {
+            "name": name,
+            "phase": "waking" if waking_ else str(due.fate),
+            "up": open_ and not due.committed and self._is_up(name, due),
+            "wakes": due.wakes,
+            "good": round(due.good, 1),
+            "next": round(max(0.0, due.pause), 1) if waking_ else None,
+            "why": why,
+            "method": self.means(name).method,
+            "fault": self._faults.get(name, ""),
+            "outage": due.outage,
+            "committed": due.committed,
+            "boot_id": due.known.boot,
+        }
+
+    def _is_up(self, name: str, due: Due) -> bool:
+        """Whether a host that is due is still connected as it was when it became due."""
+        host = self._roster.hosts.get(name)
+        return host is not None and host.connected and host.boot_id == due.known.boot
+
+    @property
+    def _limits(self) -> Limits:
+        wanted = self._config.recovery
+        return Limits(wanted.wake_after, wanted.reserve, wanted.repeat, wanted.give_up)
+
+    def _scene(self) -> Scene:
+        now, state_id = boottime(), self._state_id()
+        return Scene(
+            now,
+            {name: _supply(monitor, now) for name, monitor in self._monitors.items()},
+            {
+                name: self._present(host, state_id)
+                for name, host in self._roster.hosts.items()
+                if host.hello is not None
+            },
+        )
+
+    def _present(self, host: Host, state_id: str) -> Present:
+        phase = host.status.phase if host.spoke else ""
+        rehearses = host.hello is not None and host.hello.dry_run
+        return Present(
+            known=self._known_of(host),
+            connected=host.connected,
+            since=host.since,
+            awake=host.connected and phase in AWAKE,
+            committed=phase == "committed" and not rehearses,
+            told=host.connected and host.told == state_id,
+        )
+
+    def _known_of(self, host: Host) -> Known:
+        hello, kept = host.hello, self._known.get(host.name)
+        if hello is None:
+            return Known()
+        if kept is not None and kept[0] is hello and kept[1] == host.address:
+            return kept[2]
+        place = self._config.order.hosts.get(host.name)
+        known = Known(
+            boot=hello.boot_id[:64],
+            upses=tuple(name[:64] for name in hello.upses[:MOST_NAMES]),
+            min_supplies=hello.min_supplies,
+            wait_for=tuple(
+                name[:253]
+                for name in (hello.wait_for or (place.wait_for if place else ()))[:MOST_NAMES]
+            ),
+            macs=tuple(filter(None, map(digits, hello.macs)))[:MOST_MACS],
+            address=host.address[:64],
+        )
+        self._known[host.name] = (hello, host.address, known)
+        return known
+
+    def _carry_out(self, action: Action) -> None:
+        if isinstance(action, Woken):
+            self._wake(action.host)
+        elif isinstance(action, Settled):
+            self._settled(action.host, action.fate)
+        else:
+            _say_recovered(action)
+            self._noted(self._record.cause, Kind.RECOVERED, "", f"{action.back} back")
+
+    def _noted(self, outage: str, kind: Kind, name: str, text: str) -> None:
+        """Add to the story of an outage; a power cut has none."""
+        if outage and outage != boot_id():
+            self._note(outage, kind, name, text)
+
+    def _settled(self, name: str, fate: Fate) -> None:
+        due, extra = self._record.hosts[name], self._extra(name)
+        self._faults.pop(name, None)
+        if fate is Fate.BACK:
+            woken = f", woken {due.wakes} times" if due.wakes else ", without being woken"
+            log.info("%s is back %.0f s after its mains%s", name, due.good, woken, extra=extra)
+            self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
+        elif fate is Fate.STAYED:
+            log.info("%s was not taken down", name, extra=extra)
+        else:
+            log.error(
+                "%s is given up: woken %d times in %.0f s, and not back · look at the host, its "
+                "cable, and Wake-on-LAN in its firmware",
+                name,
+                due.wakes,
+                due.tried,
+                extra=extra,
+            )
+            self._noted(due.outage, Kind.GIVEN_UP, name, f"woken {due.wakes} times")
+
+    def _wake(self, name: str) -> None:
+        due, given = self._record.hosts[name], self.means(name)
+        what = f"{name}: waking no. {due.wakes}, {given.say()}"
+        if due.wakes == 1:
+            self._noted(due.outage, Kind.WOKEN, name, given.fault or given.say())
+        if given.fault:
+            self._fault(name, given.fault)
+        elif given.method == "command":
+            if name not in self._commands:
+                log.info("%s · again in %.0f s", what, due.pause, extra=self._extra(name))
+                task = asyncio.create_task(self._command(name, given))
+                self._commands[name] = task
+                task.add_done_callback(lambda _: self._commands.pop(name, None))
+        else:
+            by, wrong = waking.send(given, self._config.recovery)
+            if by:
+                text = "%s, by %s · again in %.0f s"
+                log.info(text, what, by, due.pause, extra=self._extra(name))
+            self._fault(name, wrong)
+
+    async def _command(self, name: str, given: waking.Means) -> None:
+        try:
+            wrong = await waking.run(given)
+        except Exception as error:  # noqa: BLE001 - no command may end the server
+            wrong = f"{type(error).__name__}: {error}"
+        due = self._record.hosts.get(name)
+        if due is not None and due.fate is Fate.DUE:
+            self._fault(name, wrong)
+
+    def _fault(self, name: str, wrong: str) -> None:
+        """Say it once."""
+        if wrong and wrong != self._faults.get(name):
+            log.error("%s can't be woken: %s", name, wrong, extra=self._extra(name))
+        if wrong:
+            self._faults[name] = wrong
+        else:
+            self._faults.pop(name, None)
+
+    def _extra(self, name: str) -> dict[str, str]:
+        return {"host": name, "outage": self._record.hosts[name].outage}
+
+    def _is_late(self) -> bool:
+        """Whether it is time to write who is connected."""
+        before, here = self._written_connected, self._record.connected
+        if here == before:
+            return False
+        came = any(known != before.get(name) for name, known in here.items())
+        return boottime() - self._written_at >= (CAME_EVERY if came else LEFT_EVERY)
+
+    def _marks(self) -> object:
+        """Return what is written at once when it changes; the rest goes with it."""
+        record = self._record
+        return record.cause, {
+            name: (due.known, due.fate, due.outage, due.committed, due.wakes)
+            for name, due in record.hosts.items()
+        }
+
+    async def _write(self, *, clean: bool = False) -> None:
+        """Write the record; never takes longer than `DISK_TIMEOUT`."""
+        if self._disk is None:
+            self._disk = Disk(self._path, self._wrote)
+        record = self._record.lasting()
+        self._written, self._written_connected = self._marks(), record.connected
+        self._written_at = boottime()
+        body = {"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)}
+        try:
+            async with asyncio.timeout(DISK_TIMEOUT):
+                await self._disk.write(body)
+        except TimeoutError:
+            self._wrote(self._path, f"not written within {DISK_TIMEOUT:.0f} s")
+
+    def _wrote(self, path: Path, fault: str) -> None:
+        if fault == self._disk_fault:
+            return
+        if fault:
+            log.error("%s: %s · a power cut would leave hosts down for good", path, fault)
+        else:
+            log.info("%s can be written again", path)
+        self._disk_fault = fault
+
+    def _recalled(self) -> Recovery:
+        kept = read_json(self._path, LARGEST)
+        if kept is None:
+            if not os.path.lexists(self._path):
+                return Recovery()
+            log.error("%s can't be read: every host that is known is due", self._path)
+            return self._assumed()
+        record = recovery.resumed(_record(kept.get("recovery")))
+        same_boot = bool(boot_id()) and kept.get("boot_id") == boot_id()
+        if not same_boot and kept.get("clean") is not True:
+            log.warning("this host was not shut down: whoever was connected then is due")
+            record = recovery.power_cut(record, boot_id())
+        if record.open:
+            log.warning("due to be brought back: %s", ", ".join(sorted(record.open)))
+        return record
+
+    def _assumed(self) -> Recovery:
+        names = {*self._config.clients, *self._config.recovery.hosts}
+        places = self._config.order.hosts
+        hosts = {
+            name: Due(Known(wait_for=places[name].wait_for if name in places else ()))
+            for name in names
+        }
+        return Recovery(hosts, cause=boot_id())
+
+
+def _record(kept: object) -> Recovery:
+    """Return as much of a record as can be read: one host must not cost the others."""
+    part = kept if isinstance(kept, dict) else {}
+    cause = part.get("cause")
+    return Recovery(
+        hosts=_each(Due, part.get("hosts")),
+        connected=_each(Known, part.get("connected")),
+        cause=cause if isinstance(cause, str) else "",
+    )
+
+
+def _each(cls: type[Any], kept: object) -> dict[str, Any]:
+    found = {}
+    for name, value in (kept if isinstance(kept, dict) else {}).items():
+        if isinstance(value, dict):
+            with contextlib.suppress(RecordError):
+                found[name] = from_json(cls, value)
+    return found
+
+
+def _supply(monitor: Monitor, now: float) -> Supply:
+    news = monitor.supply.news(now)
+    return Supply(
+        state=news.state,
+        outage=news.outage,
+        spent=news.spent,
+        full=monitor.supply.full_runtime,
+        charge=news.charge,
+        recharge_reserve=monitor.ups.recharge_reserve,
+    )
+
+
+def _say_recovered(action: Recovered) -> None:
+    lost = f" · given up: {', '.join(action.given_up)}" if action.given_up else ""
+    log.info(
+        "recovery is complete: %d back after %.0f s on mains%s", action.back, action.seconds, lost
+    )
