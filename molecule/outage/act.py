@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 SERVER = "pi"
 WEB = ["web1", "web2"]
+HANGS = "web2"
+HYPERVISOR = "hypervisor"
 NAS = "nas"
-HANGS = "hypervisor"
-GOING = [*WEB, HANGS, NAS]
+GOING = [*WEB, HYPERVISOR, NAS]
 QUIET = 4.0
 LONGEST = 60.0
 WENT = "/srv/went"

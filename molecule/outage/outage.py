@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from act import GOING, HANGS, NAS, SERVER, WEB, Act, since, went
+from act import GOING, HANGS, HYPERVISOR, NAS, SERVER, WEB, Act, since, went
 from stage import PATIENCE, Stage, play
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def hangs(stage: Stage) -> dict[str, Any]:
             lambda rows: rows[NAS]["phase"] in {"committed", "halting"} or NAS in act.watch.off,
         )
         act.put_the_mains_back()
-        act.until_off(NAS)
-        act.until_back(NAS)
+        act.until_back(*(host for host in GOING if host != HANGS))
         act.look_on()
         act.record["before_the_reset"] = fleet.states()
         fleet.run(HANGS, "rm", HANG)
@@ -114,7 +113,7 @@ def hangs(stage: Stage) -> dict[str, Any]:
 
 def waits_for_gone(rows: Rows) -> bool:
     """Whether those have gone that one host still waits for, as far as the server knows."""
-    return rows[HANGS]["phase"] == "waiting" and not any(
+    return rows[HYPERVISOR]["phase"] == "waiting" and not any(
         rows[host]["phase"] in {"counting", "waiting"} for host in WEB
     )
 
