@@ -3,14 +3,31 @@
 create     boot the hosts that the JSON object on standard input describes
 destroy    remove them (the same JSON object)
 check      say what is missing for a lab to run here
+wake NAME  be the network cards of that scenario's hosts: switch on whom a magic packet is for
 """
 
 from __future__ import annotations
 
 import sys
+import threading
+from pathlib import Path
 
 from engine import Engine, LabError
 from fleet import Fleet
+
+ROOT = Path(__file__).parents[2]
+
+
+def wake(fleet: Fleet) -> None:
+    """Switch on whom a magic packet is for, until Ctrl-C."""
+    from waker import Waker
+
+    with Waker.of(fleet, tell=lambda text: print(text, flush=True)):
+        print("listening; Ctrl-C ends it", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print()
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +40,8 @@ def main(arguments: list[str]) -> int:
                 Fleet.described(sys.stdin.read()).destroy()
             case ["check"]:
                 Engine.find().check()
+            case ["wake", scenario]:
+                wake(Fleet.running(ROOT / ".cache" / "lab" / scenario))
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

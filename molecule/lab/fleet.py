@@ -152,6 +152,33 @@ class Fleet:
         self.engine.call("start", self.container(host))
         return self._give_boot_id(host)
 
+    def boot_if_off(self, host: str) -> bool | None:
+        """Switch a host on as `boot` does, unless it runs or is on its way down: then None."""
+        return self.boot(host) if self.state(host) == "exited" else None
+
+    def cut(self, host: str) -> None:
+        """Take a host's power away, or press its reset button long enough."""
+        self.engine.call("stop", "--time", "0", self.container(host))
+
+    def finished(self, host: str) -> float:
+        """Return when a host was last off, in seconds of the wall clock."""
+        name = self.container(host)
+        answer = self.engine.call(
+            "inspect", "--format", "{{.State.FinishedAt.UnixNano}}", name, plain=True
+        )
+        return int(answer) / 1e9
+
+    def bridge(self) -> str:
+        """Return the name of the network's interface on the machine that carries the lab."""
+        answer = self.engine.call("network", "inspect", self.network, plain=True)
+        return str(json.loads(answer)[0]["network_interface"])
+
+    def beside_the_hosts(self, *command: str) -> list[str]:
+        """Return what runs a command where the network's bridge is."""
+        if self.engine.rootless:
+            return [self.engine.binary, "unshare", "--rootless-netns", *command]
+        return list(command)
+
     def run(self, host: str, *command: str, given: str | None = None) -> str:
         """Run a command as root on a host and return what it printed.
 

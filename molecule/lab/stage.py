@@ -36,7 +36,15 @@ class Stage:
 
     def at(self) -> float:
         """Return the record's time: seconds since it began."""
-        return round(time.monotonic() - self.began, 2)
+        return self.since(time.monotonic())
+
+    def since(self, monotonic: float) -> float:
+        """Return the record's time of a moment on the monotonic clock."""
+        return round(monotonic - self.began, 2)
+
+    def moment(self, wall: float) -> float:
+        """Return the record's time of a moment on the wall clock, which the hosts share."""
+        return self.since(wall - time.time() + time.monotonic())
 
     def status(self, server: str) -> dict[str, Any]:
         """Return what a server says of its UPSes and clients."""
@@ -61,10 +69,12 @@ class Stage:
         }
 
     def boot_ids(self) -> dict[str, str]:
-        """Return the boot id that each host of a fleet has."""
+        """Return the boot id that each host of a fleet has, of those that run."""
+        states = self.fleet.states()
         return {
             host: self.fleet.run(host, "cat", "/proc/sys/kernel/random/boot_id").strip()
             for host in {*self.clients, *self.clients_of}
+            if states[host] == "running"
         }
 
     def until(self, what: str, look: Callable[[], T], met: Callable[[T], bool], limit: float) -> T:

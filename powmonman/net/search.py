@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from powmonman.net import dnssd
 from powmonman.net.interfaces import interfaces as list_interfaces
 from powmonman.net.locator import MAX_DATAGRAM, announced_port, probe
-from powmonman.net.udp import open_udp, send, send_to_neighbours
+from powmonman.net.udp import address_of, open_udp, send, send_to_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -138,7 +138,7 @@ class _Search:
         for _ in range(_READS):
             try:
                 datagram, sender = sock.recvfrom(_MDNS_PACKET if by_mdns else MAX_DATAGRAM + 1)
-                host = _host(sender)
+                host = address_of(sender)
             except BlockingIOError:
                 return
             except OSError:  # the ICMP error of a probe, or an interface that went away
@@ -163,9 +163,3 @@ def _open_each(port: int, *families: socket.AddressFamily) -> list[socket.socket
         with contextlib.suppress(OSError):
             opened.append(open_udp(family, port))
     return opened
-
-
-def _host(sender: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    if len(sender) == 4 and sender[3]:
-        return f"{sender[0].split('%')[0]}%{socket.if_indextoname(sender[3])}"
-    return sender[0]

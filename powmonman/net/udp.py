@@ -90,3 +90,15 @@ def send_to_neighbours(
             send(sock, datagram, to, index=interface.index, source=source)
             return True
     return False
+
+
+def address_of(sender: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    """Return the address in what a socket says of its peer, such as `192.0.2.7` or `fe80::1%eth0`.
+
+    A link-local one leads nowhere without the interface that it was heard on.
+    """
+    host = sender[0].partition("%")[0]
+    if len(sender) == 4 and sender[3]:
+        with contextlib.suppress(OSError):
+            return f"{host}%{socket.if_indextoname(sender[3])}"
+    return host

@@ -37,6 +37,7 @@ from powmonman.core.messages import (
 )
 from powmonman.core.records import printable
 from powmonman.net.tls import Peer, TlsPipe
+from powmonman.net.udp import address_of
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Session(asyncio.Protocol):
         """Begin; the hub may refuse at once."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=MOST_BLOCKED)
-        self.where = str((transport.get_extra_info("peername") or ("?",))[0])
+        peer = transport.get_extra_info("peername")
+        self.where = address_of(peer) if isinstance(peer, tuple) else "?"
         self._hub.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +25,8 @@ ROOM_FOR_STRANGERS = 10
 class Wire(asyncio.Transport):
     """A transport that keeps what is written, and says of itself what a test wants."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.9", 40000)})
+    def __init__(self, peer: tuple[str | int, ...] | str = ("192.0.2.9", 40000)) -> None:
+        super().__init__({"peername": peer})
         self.sent = bytearray()
         self.aborted = 0
         self.closing = False
@@ -119,6 +120,26 @@ def playing(play: Callable[[Site], Awaitable[None]], identities: Path) -> None:
         await play(Site(identities))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("peer", "where"),
+    [
+        (("192.0.2.9", 40000), "192.0.2.9"),
+        (("2001:db8::9", 40000, 0, 0), "2001:db8::9"),
+        (("fe80::9", 40000, 0, socket.if_nametoindex("lo")), "fe80::9%lo"),
+        (("fe80::9", 40000, 0, 99999), "fe80::9"),
+        ("", "?"),
+    ],
+    ids=["IPv4", "IPv6", "link-local", "by an interface that is gone", "a local socket"],
+)
+def test_a_session_knows_the_address_that_leads_back(
+    identities: Path, peer: tuple[str | int, ...] | str, where: str
+) -> None:
+    """A link-local one is asked for signs of life, and that takes its interface."""
+    session = Session(Site(identities).hub)
+    session.connection_made(Wire(peer))
+    assert session.where == where
 
 
 def test_a_client_that_does_not_read_gets_only_the_newest_state(identities: Path) -> None:
