@@ -97,6 +97,15 @@ def test_a_record_reads_like_a_story(told: Place) -> None:
     assert "went: nas · back: nas" == story[-1]
 
 
+def test_the_newest_is_told_where_none_is_named(told: Place) -> None:
+    assert told.run("show", "df51") == told.run("show")
+
+
+def test_there_may_be_none_to_tell(place: Place) -> None:
+    place.archive.write([])
+    assert (1, "", "no outage and no drill on record\n") == place.run("show")
+
+
 def test_without_a_trusted_clock_there_are_relative_times_alone(place: Place) -> None:
     place.archive.write(
         [
