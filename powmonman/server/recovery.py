@@ -297,7 +297,8 @@ class Waker:
         due, extra = self._record.hosts[name], self._extra(name)
         self._faults.pop(name, None)
         if fate is Fate.BACK:
-            woken = f", woken {due.wakes} times" if due.wakes else ", without being woken"
+            times = "once" if due.wakes == 1 else f"{due.wakes} times"
+            woken = f", woken {times}" if due.wakes else ", without being woken"
             log.info("%s is back %.0f s after its mains%s", name, due.good, woken, extra=extra)
             self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
         elif fate is Fate.STAYED:
