@@ -39,7 +39,7 @@ class Site:
             self.roster,
             active=lambda: self.active,
             tell=lambda names: self.told.append(list(names)),
-            found_down=lambda *found: self.recorded.append(found),
+            found_down=lambda *found: self.recorded.append(found[:3]),
             packs=lambda: self.packs,
             policy=Policy,
             ask_one=self.ask,
