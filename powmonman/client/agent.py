@@ -29,7 +29,8 @@ from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
-from powmonman.config.schema import ClientConfig, Log, Shutdown
+from powmonman.config.schema import ClientConfig, Log
+from powmonman.config.shutdown_keys import Shutdown
 from powmonman.core import policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from powmonman.config.schema import Notify
+    from powmonman.config.notify_keys import Notify
     from powmonman.core.events import Event
 
 log = logging.getLogger("powmonman.notify")

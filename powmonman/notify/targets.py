@@ -16,8 +16,9 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from powmonman.config import document, forms
 from powmonman.config.faults import ConfigError, Fault, printable
+from powmonman.config.keys import key
+from powmonman.config.notify_keys import Events
 from powmonman.config.scalars import kind
-from powmonman.config.schema import Events, key
 from powmonman.config.walk import Walk
 from powmonman.core.events import Event, Kind
 from powmonman.notify.redact import HIDDEN

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.config.schema import Template
+from powmonman.config.notify_keys import Template
 from powmonman.core.events import Kind
 from powmonman.core.power import PowerState
 

@@ -28,7 +28,7 @@ from powmonman.sensors.ups_status import Report, number, reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from powmonman.config.schema import Apcupsd
+    from powmonman.config.sources import Apcupsd
     from powmonman.core.power import Reading
 
 # Shorter than the patience of whoever polls, so that the reason is ours. apcupsd answers only

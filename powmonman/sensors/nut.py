@@ -28,7 +28,7 @@ from powmonman.sensors.ups_status import Report, number, plain, reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from powmonman.config.schema import Nut
+    from powmonman.config.sources import Nut
     from powmonman.core.power import Reading
 
 # Shorter than the patience of whoever polls, so that the reason is ours.

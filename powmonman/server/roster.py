@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Order, Place
+from powmonman.config.order_keys import Order, Place
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
 from powmonman.core.presence import Answer, Bounds, Presence

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.config.schema import Events, Template
+from powmonman.config.notify_keys import Events, Template
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
 from powmonman.notify.rendering import (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reader import Reader
 from scripted import Scripted
 
-from powmonman.config.schema import Nut
+from powmonman.config.sources import Nut
 from powmonman.core.power import Reading
 from powmonman.net.peer import AnswerError
 from powmonman.sensors.nut import NutSensor, RefusedError, parse

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman import sensors
-from powmonman.config.schema import Order as OrderConfig
-from powmonman.config.schema import Place, Recovery, ServerConfig, Simulated, Ups, Wake
+from powmonman.config.order_keys import Order as OrderConfig
+from powmonman.config.order_keys import Place, Recovery, Wake
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Simulated, Ups
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import Reading
 from powmonman.net.tls import Peer
