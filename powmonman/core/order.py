@@ -111,26 +111,6 @@ def levels(graph: Graph) -> list[tuple[str, ...]]:
     return found
 
 
-def waiting_for(graph: Graph, host: str) -> tuple[str, ...]:
-    """Return the hosts that wait for `host`."""
-    return tuple(sorted(name for name, awaited in graph.items() if host in awaited))
-
-
-def waking(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Return for every host those that must be back before it is woken: they waited for it."""
-    before: dict[str, list[str]] = {}
-    for host, awaited in sorted(acyclic(graph).items()):
-        before.setdefault(host, [])
-        for name in awaited:
-            before.setdefault(name, []).append(host)
-    return {host: tuple(waited) for host, waited in before.items()}
-
-
-def woken_after(graph: Graph, host: str) -> tuple[str, ...]:
-    """Return the hosts that must be back before `host` is woken."""
-    return waking(graph).get(host, ())
-
-
 def schedule(hosts: Mapping[str, Going], settle: float) -> dict[str, Turn]:
     """Return when each host goes. An awaited host that is not in `hosts` is never down.
 
