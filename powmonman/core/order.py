@@ -6,7 +6,6 @@ A graph maps a host to those that it waits for. Rules:
    at the latest `wait_timeout` after it.
 2. Nobody may wait for himself, for a host that nobody knows, or in a circle. What a running fleet
    says all the same is survived: such a wait ends by its timeout.
-3. Recovery goes the other way round: a host is woken when those that waited for it are back.
 
 All times are seconds after the loss of the mains.
 """
