@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json, write_json
+from powmonman.service.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,7 @@ class Budget:
         """Seconds that the longest of the latest shutdowns took; None before the first."""
         return max(self._takes, default=None)
 
+    @harmless
     def begin(self) -> None:
         """This host has committed: its shutdown begins now."""
         if self._measuring is None and boot_id():

@@ -193,6 +193,18 @@ def test_a_disk_that_takes_nothing_is_named_once_and_in_nobodys_way(
     ]
 
 
+def test_a_host_without_room_for_one_more_thread_is_not_measured(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    budget = host.starts()
+    monkeypatch.setattr(threading.Thread, "start", full)
+    budget.begin()
+    assert not host.kept()
+
+
 def test_a_disk_that_hangs_keeps_nobody(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
     monkeypatch.setattr(module, "write_json", lambda *_, **__: hangs.wait(20))
