@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman.config.schema import Template
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
+from powmonman.core.presence import GOING
 from powmonman.core.records import printable
 from powmonman.notify.words import DEFAULTS, DRILL, TYPES, WEIGHT, battery, clock, duration, plan
 
@@ -251,7 +252,7 @@ def _variables(event: Event, around: Circumstances) -> dict[str, Any]:
         "battery": battery(event),
         "plan": plan(event),
         "down": ", ".join(
-            line.name for line in event.hosts if line.phase == "committed" and not line.dry_run
+            line.name for line in event.hosts if line.phase in GOING and not line.dry_run
         ),
         "fleet": around.fleet,
         "server": around.server,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman.config.schema import Order, Place
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
-from powmonman.core.presence import Answer, Bounds, Presence
+from powmonman.core.presence import GOING, Answer, Bounds, Presence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,6 @@ POLICY = (
     "min_observe",
     "confirm",
 )
-GOING = frozenset({"committed", "halting"})
 SHUTDOWNS_KEPT = 3
 # In seconds; no host says more in earnest.
 LONGEST_SHUTDOWN = 86400.0
