@@ -40,6 +40,7 @@ from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
+from powmonman.service.harmless import harmless
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ class Agent:
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
 
+    @harmless
     def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
         """Let a drill hear what the real plan has heard."""
         if self._drill is None:

@@ -108,13 +108,14 @@ class Own:
     """What a state says to one client alone.
 
     Attributes:
-        waits: The hosts that this one waits for and that are not down.
+        waits: The hosts that this one waits for and that are not down; None: nothing is said of
+            them, and a server that is older than this field says nothing.
         drill_waits: The same in the drill.
         noted: The last entry of its diary that the server has kept.
         order: The operator's order to shut down.
     """
 
-    waits: tuple[str, ...] = ()
+    waits: tuple[str, ...] | None = None
     drill_waits: tuple[str, ...] = ()
     noted: int = 0
     order: Order | None = None

@@ -12,6 +12,7 @@ from powmonman.config.notify_keys import Template
 from powmonman.core.durations import duration
 from powmonman.core.events import Kind
 from powmonman.core.power import PowerState
+from powmonman.core.presence import GOING
 
 if TYPE_CHECKING:
     from powmonman.core.events import Event
@@ -157,7 +158,7 @@ def battery(event: Event) -> str:
 
 def plan(event: Event) -> str:
     """Return who goes down when: `nas shuts down in 10 min, db in 15 min`."""
-    going = [line for line in event.hosts if line.left is not None and line.phase != "committed"]
+    going = [line for line in event.hosts if line.left is not None and line.phase not in GOING]
     parts: list[str] = []
     for line in going[:HOSTS_NAMED]:
         what = " shuts down" if not parts else ""

@@ -278,7 +278,7 @@ class Server:
         order = self._order.told() if self._order else None
         return Own(
             drill_waits=self._drilling.drills.waits(name),
-            waits=self._roster.still_up(name),
+            waits=self._roster.still_up(name) if self._roster.waits_for(name) else None,
             noted=self._history.noted.get(name, 0),
             order=order or self._drilling.live.order(name),
         )

@@ -9,7 +9,7 @@ from powmonman.config.order_keys import Order, Place
 from powmonman.config.shutdown_keys import HostPolicy
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
-from powmonman.core.presence import Answer, Bounds, Presence
+from powmonman.core.presence import GOING, Answer, Bounds, Presence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # What a host says of its own policy in its hello.
 POLICY = tuple(part.name for part in fields(HostPolicy))
-GOING = frozenset({"committed", "halting"})
 SHUTDOWNS_KEPT = 3
 # In seconds; no host says more in earnest.
 LONGEST_SHUTDOWN = 86400.0

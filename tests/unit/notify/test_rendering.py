@@ -54,6 +54,13 @@ def test_what_is_read_at_three_in_the_morning() -> None:
     assert "warning" == text.type
 
 
+@pytest.mark.parametrize("phase", ["committed", "halting"])
+def test_who_goes_down_is_named_when_the_mains_are_back(phase: str) -> None:
+    hosts = (HostLine("nas", phase, 5.0), HostLine("db", "idle"))
+    assert said(Event(Kind.ON_MAINS, ups="rack", hosts=hosts)).body.endswith("Still down: nas.")
+    assert "nas" not in said(replace(LOST, hosts=hosts)).body
+
+
 def test_what_a_wire_does_not_know_is_not_said() -> None:
     bare = Event(Kind.ON_BATTERY, ups="rack", since=NIGHT, at=NIGHT)
     assert "rack is on battery since 03:12." == said(bare).body
