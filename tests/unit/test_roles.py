@@ -220,7 +220,8 @@ ORDERS = {
     "systemd-nspawn@lab.service": "[Unit]\nBefore=machines.target\nAfter=network.target\n"
     "[Service]\nSlice=machine.slice\nExecStart=/bin/true\n",
     "multi-user.target": "[Unit]\nRequires=basic.target\nWants=powmonman-client.service "
-    "docker.service containerd.service systemd-nspawn@lab.service libvirt-guests.service nfs-server.service postgresql.service postgresql@15-main.service\n",
+    "docker.service containerd.service systemd-nspawn@lab.service libvirt-guests.service "
+    "nfs-server.service postgresql.service postgresql@15-main.service\n",
 }
 
 
