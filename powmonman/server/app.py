@@ -124,7 +124,6 @@ class Server:
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._announcer: Announcer | None = None
         self._reload_fault = ""
         self._order: Given | None = None
         self._addresses: list[str] = []
