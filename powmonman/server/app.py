@@ -124,7 +124,6 @@ class Server:
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._announcer: Announcer | None = None
         self._reload_fault = ""
         self._order: Given | None = None
         self._addresses: list[str] = []
@@ -279,7 +278,7 @@ class Server:
         order = self._order.told() if self._order else None
         return Own(
             drill_waits=self._drilling.drills.waits(name),
-            waits=self._roster.still_up(name),
+            waits=self._roster.still_up(name) if self._roster.waits_for(name) else None,
             noted=self._history.noted.get(name, 0),
             order=order or self._drilling.live.order(name),
         )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.config.schema import Recovery, ServerConfig, Wake
+from powmonman.config.order_keys import Recovery, Wake
+from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import Hello, Status
 from powmonman.net.tls import Peer
 from powmonman.server import drill_live

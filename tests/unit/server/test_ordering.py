@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.config.schema import Order, Place
+from powmonman.config.order_keys import Order, Place
 from powmonman.core.forecast import Battery
 from powmonman.core.messages import Hello, Policy, Status, UpsNews
 from powmonman.core.power import PowerState

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman import sensors
-from powmonman.config.schema import Order as OrderConfig
-from powmonman.config.schema import Place, Recovery, ServerConfig, Simulated, Ups, Wake
+from powmonman.config.order_keys import Order as OrderConfig
+from powmonman.config.order_keys import Place, Recovery, Wake
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Simulated, Ups
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import Reading
 from powmonman.net.tls import Peer
-from powmonman.server import recovery
+from powmonman.server import disk
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.recovery import Waker
 from powmonman.server.roster import Roster
@@ -88,7 +90,7 @@ class Bench:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(recovery, "DISK_TIMEOUT", 0.3)
+    monkeypatch.setattr(disk, "TIMEOUT", 0.3)
     return Bench(tmp_path)
 
 
