@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lint gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ unit: $(TOOLS) ## Unit, property and integration tests.
 
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
+
+lab: $(TOOLS) ## Some of these hosts to play with: docs/lab.md.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run converge -s outage
 
 lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/ruff check
