@@ -120,7 +120,7 @@ class Server:
             self._publish_news,
             self._waker.means,
         )
-        self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker.expose)
+        self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker)
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -258,7 +258,7 @@ class Server:
         ordered = self._order is not None and self._order.told() is not None
         if ordered:
             return "the fleet is being shut down"
-        return "hosts are being brought back from an outage" if self._waker.seen().open else ""
+        return "hosts are being brought back" if self._waker.open else ""
 
     def _publish_news(self) -> None:
         """Push a state that is not the last one again."""
@@ -276,12 +276,13 @@ class Server:
         )
 
     def _own(self, name: str) -> Own:
-        order = self._order.told() if self._order else None
+        fleets, alone = self._order.told() if self._order else None, self._drilling.live.order(name)
         return Own(
             drill_waits=self._drilling.drills.waits(name),
-            waits=self._roster.still_up(name),
+            # Who goes alone would wait in vain.
+            waits=self._roster.still_up(name) if fleets or not alone else (),
             noted=self._history.noted.get(name, 0),
-            order=order or self._drilling.live.order(name),
+            order=fleets or alone,
         )
 
     def _in_outage(self) -> bool:
