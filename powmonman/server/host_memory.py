@@ -71,10 +71,11 @@ class HostMemory:
             return
         self._seen, self._urgent, self._again = roster.changes, urgent, False
         records = roster.records()
+        body = _body(records)
         if records != self._kept or faulty:
             self._kept = records
             try:
-                write_json(self._volatile, _body(records), durable=False)
+                write_json(self._volatile, body, durable=False)
             except OSError as error:
                 self._wrote(self._volatile, error.strerror or str(error))
             else:
@@ -89,7 +90,7 @@ class HostMemory:
             self._again = True
             return
         self._written, self._written_at, self._behind = lasting, now, False
-        self._writing = asyncio.ensure_future(self._write(_body(records)))
+        self._writing = asyncio.ensure_future(self._write(body))
 
     async def close(self, roster: Roster) -> None:
         """Write what is due, and wait for the disk, but not for long."""
