@@ -65,7 +65,7 @@ def to_json(record: Any) -> dict[str, Any]:
 
     Every field is written: the reader may be another version, with other defaults.
     """
-    return {name: _plain(getattr(record, name)) for name in _names(type(record))}
+    return {name: _plain(getattr(record, name)) for name in _names(type(record))}  # type: ignore[arg-type]
 
 
 def printable(text: str) -> str:
