@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--confirm", metavar="FLEET", help="the fleet's name, instead of typing it when asked"
     )
     parser.add_argument(
-        "--wait", type=float, default=60.0, metavar="S", help="time to commit (%(default)g)"
+        "--wait",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="time to commit, beside that of waiting for others (%(default)g)",
     )
 
 
@@ -71,16 +75,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _preview(report: dict[str, Any]) -> list[str]:
-    rows = [
-        (
-            host["name"],
-            ("dry run: would shut down" if host["dry_run"] else "shuts down now")
-            if host["connected"]
-            else "not connected: does not hear of it",
-        )
-        for host in report["clients"]
-    ]
+    rows = [(host["name"], _fate(host)) for host in report["clients"]]
     return [f"Fleet {report['fleet']} on {report['server']}:", "", *table(("HOST", ""), rows), ""]
+
+
+def _fate(host: dict[str, Any]) -> str:
+    if not host["connected"]:
+        return "not connected: does not hear of it"
+    what = "dry run: would shut down" if host["dry_run"] else "shuts down"
+    others = ", ".join(host["waits"])
+    return f"{what} after {others}, or {host['wait_timeout']:g} s" if others else f"{what} now"
 
 
 def _typed(fleet: str) -> str:
@@ -89,10 +93,13 @@ def _typed(fleet: str) -> str:
 
 
 def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
-    """Say of each host when it has committed: one in dry run is idle again at once."""
+    """Say of each host when it has committed: one in dry run is idle again at once.
+
+    It has so many `seconds` for that; who waits for others, as he does for a bounded time, more.
+    """
     began = time.monotonic()
     end = began + seconds
-    waiting = set(going)
+    waiting, told = set(going), set[str]()
     while waiting and time.monotonic() < end:
         for host in ask_locally(config, Query())["clients"]:
             since = host["committed"]
@@ -100,6 +107,11 @@ def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
             if host["name"] in waiting and (obeyed or host["phase"] == "committed"):
                 waiting.discard(host["name"])
                 print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
+            elif host["name"] in waiting and host["connected"] and host["phase"] == "waiting":
+                end = time.monotonic() + seconds
+                if host["name"] not in told:
+                    told.add(host["name"])
+                    print(f"{host['name']}: waits for {', '.join(host['waits'])}")
         time.sleep(EVERY)
     for name in sorted(waiting):
         print(f"{name}: has not committed within {seconds:g} s", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,29 @@ def test_every_host_goes_down_though_the_mains_are_on(fleet: Fleet) -> None:
     assert desk.said("dry run: would shut down now · ordered by the operator")
     assert server.said("CRITICAL the whole fleet is shut down, as ordered by the user with uid")
     assert server.said("nas is committed · ordered by the operator")
+
+
+@together
+def test_who_waits_for_others_has_the_time_for_it(fleet: Fleet) -> None:
+    server, web = fleet.server(order__settle=0.3), fleet.client("web")
+    nas = fleet.client("nas", wait_for=["web"])
+    fleet.up(server, web, nas)
+    command = [sys.executable, "-m", "powmonman", "shutdown-fleet", "--config", str(server.config)]
+    following = subprocess.Popen(
+        [*command, "--confirm", "test", "--wait", "2"],
+        stdout=subprocess.PIPE,
+        env=clean_environment({}),
+    )
+    fleet.down("web")
+    wait_for("nas waits", lambda: fleet.row(server, "nas")["phase"] == "waiting")
+    time.sleep(4)
+    assert fleet.ran("nas") == []
+    web.kill()
+    fleet.down("nas")
+    output, _ = following.communicate(timeout=20)
+    assert following.returncode == 0
+    assert b"shuts down after web, or 300 s" in output
+    assert b"nas: waits for web" in output
 
 
 @together
