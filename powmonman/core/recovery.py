@@ -241,7 +241,7 @@ def _candidate(due: Due | None, known: Known, outage: str) -> Due:
     """Return what is due of a host that is there in an outage."""
     same = due is not None and due.known.boot == known.boot
     if same and due is not None and due.fate in {Fate.DUE, Fate.ORDERED}:
-        return due
+        return due if due.outage else replace(due, outage=outage)
     # It may have committed before the mains returned and not be gone yet.
     return Due(known, outage=outage, committed=same and due is not None and due.committed)
 
