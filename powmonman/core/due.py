@@ -73,8 +73,9 @@ class Recovery:
         connected: Who is connected: whom a power cut would take down.
         cause: The latest outage, or the boot after the latest power cut; empty: the operator had
             one host shut down, to be woken again.
-        good: Seconds of observed good mains, by UPS; of this process only, like the next two.
+        good: Seconds of observed good mains, by UPS; of this process only, like the next three.
         unsure: Seconds for which `connected` still holds who was there before this process.
+        seen: Who has been connected to this process in that time: of them nothing is unsure.
         at: When it was looked at last.
     """
 
@@ -83,6 +84,7 @@ class Recovery:
     cause: str = ""
     good: dict[str, float] = field(default_factory=dict)
     unsure: float = 0.0
+    seen: tuple[str, ...] = ()
     at: float | None = None
 
     @property
@@ -96,7 +98,7 @@ class Recovery:
 
     def lasting(self) -> Recovery:
         """Return the part that another process can take up."""
-        return replace(self, good={}, unsure=0.0, at=None)
+        return replace(self, good={}, unsure=0.0, seen=(), at=None)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def begun(record: Recovery, ups: str, began: float, scene: Scene) -> Recovery:
         if host.connected or (host.since is not None and host.since >= began)
     }
     if record.unsure > 0:
-        there = {**record.connected, **there}
+        there = {**_unseen(record, record.seen), **there}
     for name, known in there.items():
         if ups in _fed_by(known, scene):
             hosts[name] = _candidate(hosts.get(name), known, outage)
@@ -147,12 +147,15 @@ def look(record: Recovery, scene: Scene, limits: Limits) -> tuple[Recovery, list
     }
     unsure = max(0.0, record.unsure - passed)
     connected = {name: host.known for name, host in scene.hosts.items() if host.connected}
+    seen: tuple[str, ...] = ()
     if unsure > 0:
-        connected = {**record.connected, **connected}
+        seen = tuple(sorted({*record.seen, *connected}))
+        connected = {**_unseen(record, seen), **connected}
     record = replace(
         record,
         good=good,
         unsure=unsure,
+        seen=seen,
         at=scene.now,
         connected=connected,
         hosts=dict(record.hosts),
@@ -235,6 +238,11 @@ def _of_this_pass(record: Recovery) -> dict[str, Due]:
         }
     settled = {Fate.BACK, Fate.STAYED}
     return {name: due for name, due in record.hosts.items() if due.fate not in settled}
+
+
+def _unseen(record: Recovery, seen: Iterable[str]) -> dict[str, Known]:
+    """Return who was there before this process and has not been seen by it yet."""
+    return {name: known for name, known in record.connected.items() if name not in seen}
 
 
 def _candidate(due: Due | None, known: Known, outage: str) -> Due:

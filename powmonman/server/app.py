@@ -250,11 +250,16 @@ class Server:
         fleets, alone = self._order.told() if self._order else None, self._drilling.live.order(name)
         return Own(
             drill_waits=self._drilling.drills.waits(name),
-            # Who goes alone would wait in vain.
-            waits=self._roster.still_up(name) if fleets or not alone else (),
+            waits=self._waits(name, alone=alone is not None and fleets is None),
             noted=self._history.noted.get(name, 0),
             order=fleets or alone,
         )
+
+    def _waits(self, name: str, *, alone: bool) -> tuple[str, ...] | None:
+        """Return for whom a host waits still; who is shut down `alone` would wait in vain."""
+        if not self._roster.waits_for(name):
+            return None
+        return () if alone else self._roster.still_up(name)
 
     def _in_outage(self) -> bool:
         """Whether hosts may be going down: by an outage, or by the operator's order."""

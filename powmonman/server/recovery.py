@@ -37,7 +37,7 @@ from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.core.timeline import Kind
 from powmonman.net.wake import digits
 from powmonman.server import waking
-from powmonman.server.memory import DISK_TIMEOUT, Disk
+from powmonman.server.disk import Disk
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
@@ -83,8 +83,8 @@ class Waker:
         self._monitors = monitors
         self._state_id = state_id
         self._note = note
-        self._path = Path(config.state_dir) / FILE
-        self._disk_fault = ""
+        loss = "a power cut would leave hosts down for good"
+        self._disk = Disk(Path(config.state_dir) / FILE, loss)
         self._faults: dict[str, str] = {}
         self._known: dict[str, tuple[Hello, str, Known]] = {}
         self._commands: dict[str, asyncio.Task[None]] = {}
@@ -92,7 +92,6 @@ class Waker:
         self._written_connected: dict[str, Known] = {}
         self._written_at = boottime()
         self._due = asyncio.Event()
-        self._disk: Disk | None = None
         self._going = self._error = ""
         self._record = self._recalled() if self.enabled else Recovery()
 
@@ -106,7 +105,7 @@ class Waker:
         """What is wrong, one line each, for the server's report."""
         if not self.enabled:
             return []
-        found = [f"{self._path}: {self._disk_fault}"] if self._disk_fault else []
+        found = [f"{self._disk.path}: {self._disk.fault}"] if self._disk.fault else []
         found += [f"recovery: {self._error}"] if self._error else []
         return found + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
 
@@ -200,7 +199,7 @@ class Waker:
                 self._due.clear()
                 await self._write()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_EVERY if self._disk_fault else PROBE_EVERY):
+                async with asyncio.timeout(RETRY_EVERY if self._disk.fault else PROBE_EVERY):
                     await self._due.wait()
 
     async def close(self) -> None:
@@ -411,34 +410,18 @@ class Waker:
         }
 
     async def _write(self, *, clean: bool = False) -> None:
-        """Write the record; never takes longer than `DISK_TIMEOUT`."""
-        if self._disk is None:
-            self._disk = Disk(self._path, self._wrote)
+        """Write the record; never takes longer than `disk.TIMEOUT`."""
         record = self._record.lasting()
         self._written, self._written_connected = self._marks(), record.connected
         self._written_at = boottime()
-        body = {"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)}
-        try:
-            async with asyncio.timeout(DISK_TIMEOUT):
-                await self._disk.write(body)
-        except TimeoutError:
-            self._wrote(self._path, f"not written within {DISK_TIMEOUT:.0f} s")
-
-    def _wrote(self, path: Path, fault: str) -> None:
-        if fault == self._disk_fault:
-            return
-        if fault:
-            log.error("%s: %s · a power cut would leave hosts down for good", path, fault)
-        else:
-            log.info("%s can be written again", path)
-        self._disk_fault = fault
+        await self._disk.write({"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)})
 
     def _recalled(self) -> Recovery:
-        kept = read_json(self._path, LARGEST)
+        kept = read_json(self._disk.path, LARGEST)
         if kept is None:
-            if not os.path.lexists(self._path):
+            if not os.path.lexists(self._disk.path):
                 return Recovery()
-            log.error("%s can't be read: every host that is known is due", self._path)
+            log.error("%s can't be read: every host that is known is due", self._disk.path)
             return self._assumed()
         record = recovery.resumed(_record(kept.get("recovery")))
         same_boot = bool(boot_id()) and kept.get("boot_id") == boot_id()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Events
+from powmonman.config.notify_keys import Events
 from powmonman.core.messages import Policy
 from powmonman.core.records import to_json
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,26 +38,18 @@ def test_every_host_goes_down_though_the_mains_are_on(fleet: Fleet) -> None:
 
 
 @together
-def test_who_waits_for_others_has_the_time_for_it(fleet: Fleet) -> None:
-    server, web = fleet.server(order__settle=0.3), fleet.client("web")
-    nas = fleet.client("nas", wait_for=["web"])
-    fleet.up(server, web, nas)
-    command = [sys.executable, "-m", "powmonman", "shutdown-fleet", "--config", str(server.config)]
-    following = subprocess.Popen(
-        [*command, "--confirm", "test", "--wait", "2"],
-        stdout=subprocess.PIPE,
-        env=clean_environment({}),
-    )
-    fleet.down("web")
-    wait_for("nas waits", lambda: fleet.row(server, "nas")["phase"] == "waiting")
-    time.sleep(4)
+def test_a_host_that_waits_for_another_obeys_by_waiting(fleet: Fleet) -> None:
+    server = fleet.server(clients=["nas", "web"], order={"settle": 0.5, "gone_after": 3})
+    nas, web = fleet.client("nas", wait_for=["web"], wait_timeout=60), fleet.client("web")
+    fleet.up(server, nas, web)
+    said = fleet.run("shutdown-fleet", "--config", str(server.config), "--confirm", "test")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "nas   shuts down after web\n" in said.stdout
+    assert "nas: waits for web, then shuts down\n" in said.stdout
     assert fleet.ran("nas") == []
+    fleet.down("web")
     web.kill()
     fleet.down("nas")
-    output, _ = following.communicate(timeout=20)
-    assert following.returncode == 0
-    assert b"shuts down after web, or 300 s" in output
-    assert b"nas: waits for web" in output
 
 
 @together

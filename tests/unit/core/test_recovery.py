@@ -84,6 +84,19 @@ def test_the_intervals_double_up_to_eight_times_and_then_it_is_given_up() -> Non
     assert tale.record.hosts["nas"].fate is Fate.BACK
 
 
+def test_who_was_there_before_a_restart_is_due_unless_it_has_come_again_and_gone() -> None:
+    """Whoever left a server that knew it had been switched off by somebody."""
+    tale = Tale(nas=host(), spare=host())
+    tale.record, tale.hosts = resumed(tale.record), {}
+    tale.look(1.0)
+    tale.hosts = {"spare": host()}
+    tale.look(1.0)
+    tale.hosts = {"spare": gone(host())}
+    tale.look(1.0)
+    tale.outage()
+    assert list(tale.record.hosts) == ["nas"]
+
+
 def test_a_step_of_two_hundred_seconds_is_not_two_hundred_of_good_mains() -> None:
     """A server that stood still has seen nothing meanwhile."""
     tale = Tale(nas=host())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.config.schema import Recovery, ServerConfig
+from powmonman.config.order_keys import Recovery
+from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import Hello, Status
 from powmonman.net.tls import Peer
 from powmonman.server import drill_live

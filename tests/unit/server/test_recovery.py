@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman import sensors
-from powmonman.config.schema import Order as OrderConfig
-from powmonman.config.schema import Place, Recovery, ServerConfig, Simulated, Ups, Wake
+from powmonman.config.order_keys import Order as OrderConfig
+from powmonman.config.order_keys import Place, Recovery, Wake
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Simulated, Ups
+from powmonman.core import recovery
 from powmonman.core.events import RecoverySeen
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import Reading
 from powmonman.net.tls import Peer
-from powmonman.server import recovery
+from powmonman.server import disk
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.recovery import Waker
 from powmonman.server.roster import Roster
@@ -89,7 +92,7 @@ class Bench:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(recovery, "DISK_TIMEOUT", 0.3)
+    monkeypatch.setattr(disk, "TIMEOUT", 0.3)
     return Bench(tmp_path)
 
 
@@ -303,8 +306,8 @@ def test_an_error_in_the_recovery_costs_no_host_the_news_of_an_outage(
         raise ValueError("nobody thought of it")
 
     place.arrives()
-    monkeypatch.setattr(recovery.recovery, "begun", fails)
-    monkeypatch.setattr(recovery.recovery, "look", fails)
+    monkeypatch.setattr(recovery, "begun", fails)
+    monkeypatch.setattr(recovery, "look", fails)
     place.loses_mains()
     place.waker.look()
     place.waker.look()

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import ServerConfig, Simulated, Ups
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Simulated, Ups
 from powmonman.core.outage import Outage
 from powmonman.server.memory import Memory
 from powmonman.server.upses import Upses
