@@ -71,7 +71,8 @@ class Recovery:
     Attributes:
         hosts: Whom an outage may have taken down, by name.
         connected: Who is connected: whom a power cut would take down.
-        cause: The latest outage, or the boot after the latest power cut.
+        cause: The latest outage, or the boot after the latest power cut; empty: the operator had
+            one host shut down, to be woken again.
         good: Seconds of observed good mains, by UPS; of this process only, like the next three.
         unsure: Seconds for which `connected` still holds who was there before this process.
         seen: Who has been connected to this process in that time: of them nothing is unsure.
@@ -140,11 +141,16 @@ class Present:
 
 @dataclass(frozen=True)
 class Scene:
-    """The fleet at `now`, in seconds of a clock that never steps."""
+    """The fleet at `now`, in seconds of a clock that never steps.
+
+    Attributes:
+        going: The host that is being shut down to be woken again, until it is down.
+    """
 
     now: float
     upses: dict[str, Supply] = field(default_factory=dict)
     hosts: dict[str, Present] = field(default_factory=dict)
+    going: str = ""
 
 
 @dataclass(frozen=True)

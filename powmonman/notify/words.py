@@ -63,8 +63,8 @@ DEFAULTS: dict[Kind, Template] = {
     ),
     Kind.HOST_GIVEN_UP: Template(
         "{{ host }} does not come back",
-        "{{ host }} went down in an outage and was woken again and again, and is not back. It is"
-        " given up: look at the host, its cable, and Wake-on-LAN in its firmware.",
+        "{{ host }} went down and was woken again and again, and is not back. It is given up:"
+        " look at the host, its cable, and Wake-on-LAN in its firmware.",
     ),
     Kind.RECOVERED: Template(
         "{% if given_up %}Recovered, but for {{ given_up | join(', ') }}{% else %}All are back"

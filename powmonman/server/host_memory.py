@@ -75,9 +75,10 @@ class HostMemory:
             return
         self._seen, self._urgent, self._again = roster.changes, urgent, False
         records = roster.records()
+        body = _body(records)
         if records != self._kept or faulty:
             self._kept = records
-            self._volatile.put(_body(records))
+            self._volatile.put(body)
         lasting = {name: replace(record, since=None) for name, record in records.items()}
         self._behind = lasting != self._written
         if not (self._behind or self._disk.fault):
@@ -88,7 +89,7 @@ class HostMemory:
             self._again = True
             return
         self._written, self._written_at, self._behind = lasting, now, False
-        self._writing = asyncio.ensure_future(self._disk.write(_body(records)))
+        self._writing = asyncio.ensure_future(self._disk.write(body))
 
     async def close(self, roster: Roster) -> None:
         """Write what is due, and wait for the disk, but not for long."""

@@ -42,7 +42,7 @@ from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from powmonman.config.schema import ServerConfig
     from powmonman.core.messages import Hello
@@ -92,6 +92,7 @@ class Waker:
         self._written_connected: dict[str, Known] = {}
         self._written_at = boottime()
         self._due = asyncio.Event()
+        self._going = self._error = ""
         self._record = self._recalled() if self.enabled else Recovery()
 
     @property
@@ -104,14 +105,17 @@ class Waker:
         """What is wrong, one line each, for the server's report."""
         if not self.enabled:
             return []
-        disk = [f"{self._disk.path}: {self._disk.fault}"] if self._disk.fault else []
-        return disk + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
+        found = [f"{self._disk.path}: {self._disk.fault}"] if self._disk.fault else []
+        found += [f"recovery: {self._error}"] if self._error else []
+        return found + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
 
     def reconfigure(self, config: ServerConfig) -> None:
         """Go on with another configuration; `state_dir` takes effect with a restart."""
         before, self._config = self._config, replace(config, state_dir=self._config.state_dir)
         if self.enabled and not before.recovery.enabled:
             self._record = self._recalled()
+        elif not self.enabled:
+            self._record = Recovery()
         if config.clients:
             here = {name for name, host in self._roster.hosts.items() if host.connected}
             gone = {*self._record.hosts, *self._record.connected} - here - {*config.clients}
@@ -124,37 +128,69 @@ class Waker:
         outage = monitor.supply.outage
         if not self.enabled or outage is None:
             return
-        scene = self._scene()
-        # A reload may have removed it meanwhile; its outage has begun all the same.
-        scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
-        self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
-        if self._marks() != self._written:
-            await self._write()
+        with self._survived():
+            scene = self._scene()
+            # A reload may have removed it meanwhile; its outage has begun all the same.
+            scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
+            self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
+            if self._marks() != self._written:
+                await self._write()
+
+    def obstacle(self, name: str) -> str:
+        """Return why `name` could not be woken now, were it off; empty if it could be."""
+        if not self.enabled:
+            return "recovery is not enabled"
+        known = self._known_of(self._roster.hosts[name])
+        fault = self.means(name).fault
+        return fault or recovery.unready(self._record, known, self._scene(), self._limits)
 
     async def expose(self, name: str) -> None:
-        """`name` is about to be shut down on the operator's word, and woken again."""
-        host = self._roster.hosts.get(name)
-        if self.enabled and host is not None and host.hello is not None:
-            due = Due(self._known_of(host), committed=True)
-            self._record = replace(self._record, hosts={**self._record.hosts, name: due})
-            await self._write()
+        """`name` is about to be shut down on the operator's word, and woken once it is `gone`."""
+        known = self._known_of(self._roster.hosts[name])
+        self._going, self._record = name, recovery.exposed(self._record, name, known)
+        await self._write()
+
+    def gone(self) -> None:
+        """Who was exposed is down, or nobody knows: it is woken from now on."""
+        self._going = ""
+        self.look()
+
+    @property
+    def open(self) -> bool:
+        """Whether hosts are being brought back."""
+        return bool(self._record.open)
 
     def order(self) -> None:
         """The operator has ordered the fleet to shut down."""
         if self.enabled:
-            self._record = recovery.ordered(self._record, self._scene())
+            with self._survived():
+                self._record = recovery.ordered(self._record, self._scene())
             self._due.set()
 
     def look(self) -> None:
         """Take the fleet as it is, about once a second and whenever a UPS changes; never waits."""
         if not self.enabled:
             return
-        scene = self._scene()
-        self._record, actions = recovery.look(self._record, scene, self._limits)
-        for action in actions:
-            self._carry_out(action)
-        if self._marks() != self._written or self._is_late():
-            self._due.set()
+        with self._survived():
+            scene = self._scene()
+            self._record, actions = recovery.look(self._record, scene, self._limits)
+            for action in actions:
+                self._carry_out(action)
+            if self._marks() != self._written or self._is_late():
+                self._due.set()
+
+    @contextlib.contextmanager
+    def _survived(self) -> Iterator[None]:
+        """Let an error cost no host the news of an outage, which is told after this."""
+        try:
+            yield
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if text != self._error:
+                log.exception("an error that nobody thought of: recovery may not go on")
+            self._error = text
+        else:
+            self._error = ""
 
     async def run(self) -> None:
         """Keep the record on disk until cancelled."""
@@ -175,7 +211,9 @@ class Waker:
             await self._write(clean=True)
 
     def seen(self) -> RecoverySeen:
-        """Return what people may have to be told of."""
+        """Return what people may have to be told of; whoever had a host shut down sees it come."""
+        if not self._record.cause:
+            return RecoverySeen(given_up=self._record.those(Fate.GIVEN_UP))
         back = self._record.those(Fate.BACK)
         return RecoverySeen(
             open=len(self._record.open),
@@ -243,6 +281,7 @@ class Waker:
                 for name, host in self._roster.hosts.items()
                 if host.hello is not None
             },
+            self._going,
         )
 
     def _present(self, host: Host, state_id: str) -> Present:
@@ -283,7 +322,7 @@ class Waker:
             self._wake(action.host)
         elif isinstance(action, Settled):
             self._settled(action.host, action.fate)
-        else:
+        elif self._record.cause:
             _say_recovered(action)
             self._noted(self._record.cause, Kind.RECOVERED, "", f"{action.back} back")
 
@@ -297,7 +336,8 @@ class Waker:
         self._faults.pop(name, None)
         if fate is Fate.BACK:
             woken = f", woken {due.wakes} times" if due.wakes else ", without being woken"
-            log.info("%s is back %.0f s after its mains%s", name, due.good, woken, extra=extra)
+            after = f" {due.good:.0f} s after its mains" if self._record.cause else ""
+            log.info("%s is back%s%s", name, after, woken, extra=extra)
             self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
         elif fate is Fate.STAYED:
             log.info("%s was not taken down", name, extra=extra)
