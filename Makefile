@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint tools gpio-lab docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,8 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
+
+tools: $(TOOLS) ## Only set .venv up, with all tools: molecule and pytest too.
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py

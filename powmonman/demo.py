@@ -2,11 +2,13 @@
 
 The same `site.yml` and roles, with `inventory.demo`: five "hosts" on this machine, each in a
 directory below `.demo/`. Their shutdown commands write to a file and do nothing else. Times are
-scaled. Whatever happens, Ctrl-C included, nothing is left running.
+scaled. A host that has powered off is played by its client, which ends. Whatever happens, Ctrl-C
+included, nothing is left running.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import powmonman
+from powmonman import history
 from powmonman.config.loader import load
 from powmonman.config.schema import ClientConfig, ServerConfig
 from powmonman.sensors.simulated import render as render_simulated
@@ -28,13 +31,14 @@ from powmonman.table import table
 from powmonman.watch import Screen
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 ROOT = Path(powmonman.__file__).resolve().parent.parent
 STAGE = ROOT / ".demo"
 SERVER = STAGE / "pi" / "etc" / "powmonman" / "server.yml"
 LONGEST = 90.0
+# The last word of a host, as inventory.demo has it.
+POWER_OFF = "power off"
 USUAL_AFTER = 600.0
 
 
@@ -151,6 +155,8 @@ class Story:
         self._lost = 0.0
         self._spent = 0.0
         self._down: dict[str, float] = {}
+        self._off: set[str] = set()
+        self._outage = ""
         self._faults: list[str] = []
 
     def play(self) -> None:
@@ -179,19 +185,25 @@ class Story:
         self._plug("off")
         self._lost = time.monotonic()
         text = "The plug is pulled for good. The shutdown commands write to a file, no more."
-        self._watch(text, self._all_are("committed"), LONGEST)
-        self._watch(text, lambda _: len(self._down) == len(self._mortal()), 10)
+        self._watch(text, self._all_are("committed", "halting"), LONGEST)
+        text = "Whoever has powered off is down once its silence has lasted for `settle`."
+        self._watch(text, self._mortal_are_down, 15)
+        # The server writes its record within a second.
+        self._watch(text, lambda _: False, 2, bound=False)
+        self._outage = next(iter(fetch(SERVER)["upses"].values()))["outage"]
 
     def _plug(self, mains: str) -> None:
         write(Path(self._ups.simulated.file), render_simulated(mains, low_battery=False))
 
-    def _mortal(self) -> list[str]:
-        return [name for name, config in self._clients.items() if not config.dry_run]
+    def _mortal_are_down(self, report: dict[str, Any]) -> bool:
+        mortal = {name for name, config in self._clients.items() if not config.dry_run}
+        down = {host["name"] for host in report["clients"] if host["down"]}
+        return mortal <= down
 
-    def _all_are(self, phase: str) -> Callable[[dict[str, Any]], bool]:
+    def _all_are(self, *phases: str) -> Callable[[dict[str, Any]], bool]:
         def holds(report: dict[str, Any]) -> bool:
-            phases = {host["name"]: host["phase"] for host in report["clients"]}
-            return all(phases.get(name) == phase for name in self._clients)
+            now = {host["name"]: host["phase"] for host in report["clients"]}
+            return all(now.get(name) in phases for name in self._clients)
 
         return holds
 
@@ -212,7 +224,7 @@ class Story:
         while not held and time.monotonic() < end:
             with contextlib.suppress(StatusError):
                 report = fetch(SERVER)
-                phases = tuple(host["phase"] for host in report["clients"])
+                phases = tuple((host["phase"], host["down"]) for host in report["clients"])
                 self._screen.show([*head, *render(report)], key=(text, phases))
                 held = until(report)
             self._look_for_the_fallen()
@@ -222,8 +234,14 @@ class Story:
 
     def _look_for_the_fallen(self) -> None:
         for name in self._clients:
-            if name not in self._down and (STAGE / name / "shutdown.log").exists():
-                self._down[name] = time.monotonic() - self._lost if self._lost else 0.0
+            file = STAGE / name / "shutdown.log"
+            if not file.exists():
+                continue
+            self._down.setdefault(name, time.monotonic() - self._lost if self._lost else 0.0)
+            if name not in self._off and POWER_OFF in file.read_text("utf-8"):
+                self._off.add(name)
+                with contextlib.suppress(ProcessError):
+                    stop(STAGE / name / "run" / "powmonman" / "client.pid", wait=5.0)
 
     def judge(self) -> int:
         """Print what became of every host; return 0 if that is what should have."""
@@ -239,13 +257,18 @@ class Story:
                 self._faults.append(f"{name}: {verdict}")
             seconds = "-" if came is None else f"{came:.1f} s"
             ran = (STAGE / name / "shutdown.log").read_text("utf-8") if came is not None else "-"
-            rows.append((name, f"{after:g} s", seconds, verdict, ran.replace("\n", ", ")[:60]))
+            rows.append((name, f"{after:g} s", seconds, verdict, ", ".join(ran.splitlines())))
+            for other in config.wait_for:
+                if came is not None and came < self._down.get(other, 0.0):
+                    self._faults.append(f"{name} went before {other}, which it waits for")
         print()
         print("\n".join(table(("HOST", "AFTER", "CAME AFTER", "VERDICT", "RAN"), rows)))
         print(
             f"\n{self._spent:.1f} s of battery had been spent in the short outage before. They "
-            "count:\na second outage finds a battery that is not full."
+            "count:\na second outage finds a battery that is not full.\n\n"
+            "The record, as `powmonman history show` tells it:\n"
         )
+        history.run(argparse.Namespace(action="show", id=self._outage, config=SERVER))
         for fault in self._faults:
             print(f"FAULT: {fault}", file=sys.stderr)
         return 1 if self._faults else 0

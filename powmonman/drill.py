@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whether its commands are in order. Nothing is switched off, and a real outage ends it at "
         "once. Only on the server's host."
     )
+    parser.epilog = (
+        "Exit codes: 0 every host is protected, 1 somebody is not, 2 bad usage, 3 the server could "
+        "not be asked, or the drill could not begin or was ended early."
+    )
     parser.add_argument(
         "--config",
         type=Path,
@@ -60,11 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, metavar="S", help="stop the drill after S s (its own bound)"
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--last", action="store_true", help="show the drill in progress, or what the last one found"
     )
-    parser.add_argument("--stop", action="store_true", help="stop the drill that is running")
-    parser.add_argument(
+    instead.add_argument("--stop", action="store_true", help="stop the drill that is running")
+    instead.add_argument(
         "--live",
         metavar="HOST",
         help="really shut this one host down, wake it, and time both; asks for its name again",

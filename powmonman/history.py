@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = actions.add_parser(action, help=purpose, description=purpose)
         _common(one)
         if action == "show":
-            one.add_argument("id", help="its id, or how it begins")
+            one.add_argument("id", nargs="?", help="its id, or how it begins (the newest)")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +108,12 @@ def _read(path: Path) -> list[Record]:
         raise HistoryError(f"{path}: {why}: the server sets a damaged file aside") from None
 
 
-def _show(records: list[Record], wanted: str, *, as_json: bool) -> int:
+def _show(records: list[Record], wanted: str | None, *, as_json: bool) -> int:
+    if wanted is None:
+        if not records:
+            print("\n".join(_list(records)), file=sys.stderr)
+            return FAILED
+        wanted = records[0].id
     exact = [record for record in records if record.id == wanted]
     found = exact or [record for record in records if wanted and record.id.startswith(wanted)]
     if len(found) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ _WORDS = {
     Kind.RECOVERED: "everybody is back",
     Kind.NOTE: "{host}",
 }
+# How the reason of a commit begins; the story is of that outage alone.
+_SELF = re.compile(r"\Aoutage [0-9a-f?]{1,4}: ")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def _one(moment: Moment, ups: str) -> str:
     text = words.format(host=moment.host or "all").strip()
     if moment.kind in {Kind.MAINS_LOST, Kind.MAINS_BACK} and ups:
         text = f"{text} on {ups}"
-    return f"{text} · {moment.text}" if moment.text else text
+    why = _SELF.sub("", moment.text)
+    return f"{text} · {why}" if why else text
 
 
 def clock(at: float | None) -> str:

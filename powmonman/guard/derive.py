@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from powmonman.config.loader import load
+from powmonman.config.loader import ConfigError, load
 from powmonman.config.order_keys import Recovery
 from powmonman.config.schema import (
     Announce,
@@ -152,9 +152,16 @@ def server_of(path: Path) -> ServerConfig:
     Raises:
         ConfigError: The file can't be read or used.
     """
-    if is_guard(path):
-        return server(load(path, GuardConfig), this_host())
-    return load(path, ServerConfig)
+    try:
+        if is_guard(path):
+            return server(load(path, GuardConfig), this_host())
+        return load(path, ServerConfig)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        (fault,) = error.faults
+        message = f"{fault.message}: is this the server's host? --config names another file"
+        raise ConfigError([replace(fault, message=message)]) from error
 
 
 def this_host() -> str:

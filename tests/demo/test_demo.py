@@ -52,6 +52,10 @@ def test_the_demo_runs_to_its_end_and_leaves_nothing_behind():
     assert "shut down" in output, output[-3000:]
     assert "stays up: dry run" in output
     assert "FAULT" not in output
+    assert "WARNING: powmonman" not in output
+    record = output[output.index("`powmonman history show`") :]
+    assert record.index("hypervisor down") < record.index("nas shuts down")
+    assert "nas down" in record
     assert [] == left_running()
     assert not STAGE.exists()
 

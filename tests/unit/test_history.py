@@ -50,7 +50,8 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Pl
 
 @pytest.fixture
 def told(place: Place) -> Place:
-    commit = Moment(Kind.COMMITTED, 300.0, "nas", "in time", boot="b1", own=True, seq=9)
+    why = "outage df50: in time"
+    commit = Moment(Kind.COMMITTED, 300.0, "nas", why, boot="b1", own=True, seq=9)
     place.archive.write(
         [
             Began(DRILL, "rack", stamp(-900), drill=True),
@@ -80,6 +81,7 @@ def test_the_list_says_what_each_did_and_what_was_a_drill(told: Place) -> None:
 
 
 def test_a_record_reads_like_a_story(told: Place) -> None:
+    """It names its outage once, however the log of a host begins its reason."""
     code, out, _ = told.run("show", "df50")
     head, _, *story = out.splitlines()
     assert 0 == code
@@ -93,6 +95,15 @@ def test_a_record_reads_like_a_story(told: Place) -> None:
         "+12:40  nas back",
     ] == [line[8:].strip() for line in story[:6]]
     assert "went: nas · back: nas" == story[-1]
+
+
+def test_the_newest_is_told_where_none_is_named(told: Place) -> None:
+    assert told.run("show", "df51") == told.run("show")
+
+
+def test_there_may_be_none_to_tell(place: Place) -> None:
+    place.archive.write([])
+    assert (1, "", "no outage and no drill on record\n") == place.run("show")
 
 
 def test_without_a_trusted_clock_there_are_relative_times_alone(place: Place) -> None:
@@ -213,3 +224,8 @@ def test_a_record_of_a_guard_is_found_from_its_file(
     guard.write_text(f"ups: {{sensor: simulated}}\nstate_dir: {tmp_path}\n", "utf-8")
     assert 0 == cli.main(["history", "--config", str(guard)])
     assert "df50" in capsys.readouterr().out
+
+
+def test_on_another_host_it_asks_whether_this_is_the_servers(tmp_path: Path, capsys) -> None:
+    assert 2 == cli.main(["history", "--config", str(tmp_path / "server.yml")])
+    assert "No such file or directory: is this the server's host?" in capsys.readouterr().err
