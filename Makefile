@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lint tools gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +25,14 @@ unit: $(TOOLS) ## Unit, property and integration tests.
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
 
+lab: $(TOOLS) ## Some of these hosts to play with: docs/lab.md.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run converge -s outage
+
 lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
-
-tools: $(TOOLS) ## Only set .venv up, with all tools: molecule and pytest too.
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
@@ -51,6 +52,6 @@ $(PROGRAM): pyproject.toml
 	@touch $@
 
 $(TOOLS): $(PROGRAM)
-	@echo "Adding the test and lint tools ..."
+	@echo "Adding the test and lint ..."
 	@$(BIN)/pip install --quiet --group test --group lint
 	@touch $@

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError
+from powmonman.core.durations import duration
 from powmonman.core.messages import Query, StartDrill, StopDrill
 from powmonman.guard.derive import server_of
-from powmonman.status import StatusError, ask_locally, duration, servers_file
+from powmonman.status import StatusError, ask_locally, servers_file
 from powmonman.table import table
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError
+from powmonman.core.durations import duration
 from powmonman.core.story import clock, lines
 from powmonman.core.timeline import began_at, merge, tally
 from powmonman.guard.derive import server_of
 from powmonman.server.archive import FILE, NewerError, Record, read
 from powmonman.service.clock import boot_id
-from powmonman.status import duration, servers_file
+from powmonman.status import servers_file
 from powmonman.table import table
 
 if TYPE_CHECKING:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError
+from powmonman.core.durations import duration
 from powmonman.core.forecast import Battery, Forecast, forecast
 from powmonman.core.messages import Policy, UpsNews
 from powmonman.core.plan import Rules
 from powmonman.core.records import RecordError, from_json
 from powmonman.order_view import host_lines, summary
-from powmonman.status import UNKNOWN, StatusError, budget, duration, fetch
+from powmonman.status import UNKNOWN, StatusError, budget, fetch
 from powmonman.table import table
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 For work on the mains, a move, or a fire. It is said on the server's own host, to the server's own
 socket, which root and the group may open; and the fleet's name has to be typed.
 
-Exit codes: 0 every connected host has committed, 1 not all have, 2 not confirmed or bad usage.
+Exit codes: 0 every connected host has committed, or waits for others to go first; 1 not all have;
+2 not confirmed or bad usage.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError
+from powmonman.core.announcing import ORDERED, names
 from powmonman.core.messages import Query, ShutdownFleet
+from powmonman.core.presence import GOING
 from powmonman.guard.derive import server_of
 from powmonman.status import StatusError, ask_locally, servers_file
 from powmonman.table import table
@@ -74,13 +77,16 @@ def _preview(report: dict[str, Any]) -> list[str]:
     rows = [
         (
             host["name"],
-            ("dry run: would shut down" if host["dry_run"] else "shuts down now")
-            if host["connected"]
-            else "not connected: does not hear of it",
+            _would(host) if host["connected"] else "not connected: does not hear of it",
         )
         for host in report["clients"]
     ]
     return [f"Fleet {report['fleet']} on {report['server']}:", "", *table(("HOST", ""), rows), ""]
+
+
+def _would(host: dict[str, Any]) -> str:
+    what = "dry run: would shut down" if host["dry_run"] else "shuts down"
+    return f"{what} after {names(host['waits'])}" if host["waits"] else f"{what} now"
 
 
 def _typed(fleet: str) -> str:
@@ -89,18 +95,28 @@ def _typed(fleet: str) -> str:
 
 
 def _follow(config: ServerConfig, going: set[str], seconds: float) -> int:
-    """Say of each host when it has committed: one in dry run is idle again at once."""
+    """Say of each host when it has obeyed."""
     began = time.monotonic()
     end = began + seconds
     waiting = set(going)
     while waiting and time.monotonic() < end:
         for host in ask_locally(config, Query())["clients"]:
-            since = host["committed"]
-            obeyed = since is not None and since <= time.monotonic() - began + EVERY
-            if host["name"] in waiting and (obeyed or host["phase"] == "committed"):
+            obeys = _obeys(host, time.monotonic() - began + EVERY)
+            if host["name"] in waiting and obeys:
                 waiting.discard(host["name"])
-                print(f"{host['name']}: {'dry run' if host['dry_run'] else 'shuts down'}")
+                print(f"{host['name']}: {obeys}")
         time.sleep(EVERY)
     for name in sorted(waiting):
         print(f"{name}: has not committed within {seconds:g} s", file=sys.stderr)
     return FAILED if waiting else OK
+
+
+def _obeys(host: dict[str, Any], seconds: float) -> str:
+    """Return how it obeys an order given so long ago; empty: it does not."""
+    # One in dry run is idle again at once.
+    committed = host["committed"] is not None and host["committed"] <= seconds
+    if committed or host["phase"] in GOING:
+        return "dry run" if host["dry_run"] else "shuts down"
+    if host["phase"] == "waiting" and host["waits"] and host["reason"].startswith(ORDERED):
+        return f"waits for {names(host['waits'])}, then shuts down"
+    return ""

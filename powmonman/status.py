@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from powmonman.config.loader import ConfigError, load
 from powmonman.config.schema import ClientConfig, ServerConfig
+from powmonman.core.durations import duration
 from powmonman.core.messages import (
     LONGEST_LINE,
     Error,
@@ -284,16 +285,3 @@ def budget(ups: dict[str, Any]) -> str:
     if charge is not None and charge < reserve:
         return f"{said}, not draining below the recharge reserve ({charge:.0f} of {reserve:g} %)"
     return f"{said}, not draining while the power is not known to be good"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h`."""
-    whole = round(seconds)
-    if whole < 180:
-        return f"{whole} s"
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if minutes < 180:
-        return f"{minutes} min"
-    if hours < 72:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h"

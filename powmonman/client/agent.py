@@ -29,7 +29,8 @@ from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
-from powmonman.config.schema import ClientConfig, Log, Shutdown
+from powmonman.config.schema import ClientConfig, Log
+from powmonman.config.shutdown_keys import Shutdown
 from powmonman.core import policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
@@ -39,6 +40,7 @@ from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
 from powmonman.service import notify
 from powmonman.service.clock import boot_id, now
+from powmonman.service.harmless import harmless
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -218,6 +220,7 @@ class Agent:
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
 
+    @harmless
     def _rehearse(self, state: State, before: Plan, moment: Now) -> None:
         """Let a drill hear what the real plan has heard."""
         if self._drill is None:
@@ -320,25 +323,13 @@ class Agent:
         self._diary.follow(before, self._plan, self._rules)
 
     def _hello(self, nonce: int) -> Hello:
-        config = self._config
         return Hello(
+            **vars(self._rules),
             nonce=nonce,
             version=__version__,
             boot_id=boot_id(),
             macs=connector.mac_addresses(),
-            upses=config.upses,
-            min_supplies=config.min_supplies,
-            after=config.policy.after,
-            charge_below=config.policy.charge_below,
-            charge_drop=config.policy.charge_drop,
-            runtime_below=config.policy.runtime_below,
-            low_battery=config.policy.low_battery,
-            min_observe=config.policy.min_observe,
-            confirm=config.policy.confirm,
-            wait_for=config.wait_for,
-            wait_timeout=config.wait_timeout,
             shutdown_takes=self._budget.shutdown_takes,
-            dry_run=config.dry_run,
         )
 
     def _send(self, message: Message) -> None:
@@ -420,13 +411,7 @@ class Agent:
 def rules_of(config: ClientConfig) -> Rules:
     """Return what of the configuration decides."""
     return Rules(
-        after=config.policy.after,
-        charge_below=config.policy.charge_below,
-        charge_drop=config.policy.charge_drop,
-        runtime_below=config.policy.runtime_below,
-        low_battery=config.policy.low_battery,
-        min_observe=config.policy.min_observe,
-        confirm=config.policy.confirm,
+        **vars(config.policy),
         upses=config.upses,
         min_supplies=config.min_supplies,
         wait_for=config.wait_for,

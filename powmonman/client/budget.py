@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json, write_json
+from powmonman.service.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +65,7 @@ class Budget:
         self._writing = threading.Lock()
         self._unwritten = False
         self._measuring: threading.Thread | None = None
-        self._ended = threading.Event()
-        self._void = False
+        self._ended, self._void = threading.Event(), threading.Event()
         kept = _read(state_dir / TAKES, Takes) or Takes()
         self._takes = tuple(taken for taken in kept.seconds if 0 <= taken <= LONGEST)[-LATEST:]
         stamp = _read(state_dir / STAMP, Stamp)
@@ -83,6 +83,7 @@ class Budget:
         """Seconds that the longest of the latest shutdowns took; None before the first."""
         return max(self._takes, default=None)
 
+    @harmless
     def begin(self) -> None:
         """This host has committed: its shutdown begins now."""
         if self._measuring is None and boot_id():
@@ -92,7 +93,8 @@ class Budget:
         """This host has not gone down after all: nothing is measured."""
         if self._measuring is None:
             return
-        self._void = True
+        # In this order: who sees the end sees why.
+        self._void.set()
         self._ended.set()
         self._measuring = None
 
@@ -115,20 +117,20 @@ class Budget:
             self._remove()
 
     def _start(self, committed: float) -> None:
-        self._ended, self._void = threading.Event(), False
-        ended = self._ended
-        self._measuring = self._in_background(lambda: self._renew(committed, ended))
+        self._ended, self._void = ended, void = threading.Event(), threading.Event()
+        self._measuring = self._in_background(lambda: self._renew(committed, ended, void))
 
-    def _renew(self, committed: float, ended: threading.Event) -> None:
+    def _renew(self, committed: float, ended: threading.Event, void: threading.Event) -> None:
         """The first stamp waits for the disk: the power may go. A clean end syncs the others."""
         durable = True
-        while not self._void:
+        while not void.is_set():
             self._write(STAMP, Stamp(boot_id(), committed, boottime()), durable=durable)
             durable = False
             if ended.is_set():
-                return
+                break
             ended.wait(RENEW_EVERY)
-        self._remove()
+        if void.is_set():
+            self._remove()
 
     def _in_background(self, work: Callable[[], None]) -> threading.Thread:
         def run() -> None:

@@ -25,7 +25,7 @@ from powmonman.service.files import write_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from powmonman.config.schema import Command, Shutdown
+    from powmonman.config.shutdown_keys import Command, Shutdown
 
 REQUEST = "shutdown-check"
 RESULT = Path("/run/powmonman-check/result.json")

@@ -21,6 +21,7 @@ from powmonman.client.check import REQUEST, RESULT, check_commands
 from powmonman.core import drill
 from powmonman.core.plan import Say
 from powmonman.net.udp import open_udp
+from powmonman.net.wake import digits, magic
 from powmonman.service.apart import apart
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
@@ -195,11 +196,11 @@ class Rehearsing:
         """Look for a magic packet for this host among what has arrived."""
         if self._ears is None or self._wake_heard:
             return
-        wanted = [_magic(mac) for mac in connector.mac_addresses()]
+        wanted = [magic(mac) for mac in filter(None, map(digits, connector.mac_addresses()))]
         for _ in range(MOST_PACKETS):
             with contextlib.suppress(BlockingIOError):
                 packet = self._ears.recv(LONGEST_PACKET)
-                if any(magic in packet for magic in wanted):
+                if any(each in packet for each in wanted):
                     self._wake_heard = True
                     log.info("drill · a magic packet for this host has arrived")
                     return
@@ -211,7 +212,3 @@ def _is_of(result: dict[str, Any], asked: float) -> bool:
     """Whether root began this check after it was asked for."""
     began = result.get("began")
     return result.get("boot_id") == boot_id() and isinstance(began, float) and began >= asked
-
-
-def _magic(mac: str) -> bytes:
-    return b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) * 16

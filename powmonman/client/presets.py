@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from powmonman.client.shutdown import PATH
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +41,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Preset:
-    """What is run, and how to know beforehand that it works.
+    """What is run, and how to know beforehand that it works."""
 
-    Attributes:
-        what: What it brings down, in words.
-        remark: What an operator should know of it.
-    """
-
-    what: str
-    remark: str
     commands: tuple[Command, ...]
     checks: tuple[Check, ...]
 
@@ -65,9 +58,6 @@ def _active(unit: str, what: str) -> Check:
 
 PRESETS: dict[str, Preset] = {
     "libvirt_guests": Preset(
-        "virtual machines of libvirt",
-        "How guests go (shut down or suspended, and how long each may take) stands in the settings "
-        "of libvirt-guests: ON_SHUTDOWN and SHUTDOWN_TIMEOUT, in /etc/default or /etc/sysconfig.",
         (_stop("libvirt-guests.service", timeout=330),),
         (
             _active(
@@ -77,9 +67,6 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "proxmox_guests": Preset(
-        "virtual machines and containers of Proxmox VE",
-        "In the order and with the timeouts of the guests' own settings (Options, Start/Shutdown "
-        "order). A guest under HA is left to HA, which sees to it when the node goes.",
         (Command(("pvesh", "--nooutput", "create", "/nodes/localhost/stopall"), 330),),
         (
             Check(
@@ -88,11 +75,8 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
     ),
+    # By stopping Docker: `docker stop` would keep some containers down after the next boot.
     "docker_containers": Preset(
-        "containers of Docker",
-        "By stopping Docker, so that every container has its own stop timeout, and those that "
-        "restart with Docker come back at the next boot. `docker stop` would keep some of them "
-        "down.",
         (_stop("docker.socket", "docker.service", timeout=120),),
         (
             _active("docker.service", "is Docker installed from another package, such as a snap?"),
@@ -106,34 +90,24 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "podman_containers": Preset(
-        "root's containers of Podman",
-        "Each with its own stop timeout. Those of other users end with their sessions, by systemd.",
         (Command(("podman", "stop", "--all"), 120),),
         (Check(("podman", "ps", "--quiet"), "podman can't list root's containers"),),
     ),
     "postgresql": Preset(
-        "PostgreSQL, every cluster",
-        "Whatever the distribution calls its units; each ends its connections and writes a "
-        "checkpoint.",
         (_stop("postgresql*.service", timeout=180),),
         (_active("postgresql*.service", "no PostgreSQL runs as a unit of systemd here"),),
     ),
     "mariadb": Preset(
-        "MariaDB, every instance",
-        "It writes its buffers to the disk first, which takes as long as there is unwritten data.",
         (_stop("mariadb*.service", timeout=180),),
         (_active("mariadb*.service", "no MariaDB runs as a unit of systemd here"),),
     ),
     "mysql": Preset(
-        "MySQL, every instance",
-        "It writes its buffers to the disk first, which takes as long as there is unwritten data.",
         (_stop("mysql*.service", timeout=180),),
         (_active("mysql*.service", "no MySQL runs as a unit of systemd here"),),
     ),
     "network_mounts": Preset(
-        "NFS and SMB mounts",
-        "First properly, which writes what is unwritten. Then what is left is torn off: a mount "
-        "whose server is gone already would otherwise hold the shutdown up for minutes.",
+        # First properly, which writes what is unwritten. Then what is left is torn off: a mount
+        # whose server is gone already would otherwise hold the shutdown up for minutes.
         (
             Command(("umount", "-a", "-t", _NETWORK_TYPES), 20),
             Command(("umount", "-a", "-f", "-l", "-t", _NETWORK_TYPES), 20),

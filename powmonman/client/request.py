@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from powmonman.config.schema import Shutdown
+    from powmonman.config.shutdown_keys import Shutdown
 
 log = logging.getLogger("powmonman.client")
 

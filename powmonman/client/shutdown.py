@@ -21,7 +21,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
 from powmonman.service.program import own_program
 

@@ -1,1 +1,1 @@
-"""Configuration: `schema` says what the keys are, `loader` reads a file into them."""
+"""Configuration: `schema` and its sections say what keys there are, `loader` reads a file."""

@@ -12,20 +12,14 @@ from powmonman.config import loader
 from powmonman.config.faults import ConfigError, Fault, printable, quoted
 from powmonman.config.relations import sources
 from powmonman.config.scalars import shown
-from powmonman.config.schema import (
-    ClientConfig,
-    Command,
-    FleetPolicy,
-    GuardConfig,
-    HostPolicy,
-    Notify,
-    ServerConfig,
-    Source,
-    Ups,
-)
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
+from powmonman.config.shutdown_keys import Command, FleetPolicy, HostPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from powmonman.config.notify_keys import Notify
+    from powmonman.config.sources import Source, Ups
 
 GOOD, BAD = 0, 2
 

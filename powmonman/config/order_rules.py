@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from powmonman.config.order_keys import Place
 from powmonman.config.relations import KNOW_BATTERIES, Problem, sources
 from powmonman.config.scalars import listed, shown
-from powmonman.config.schema import Place
 from powmonman.config.suggest import nearest
 from powmonman.core import order
 from powmonman.core.forecast import Battery, forecast
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from powmonman.config.faults import KeyPath
-    from powmonman.config.schema import ServerConfig, Ups
+    from powmonman.config.schema import ServerConfig
+    from powmonman.config.sources import Ups
     from powmonman.core.order import Turn
 
 _HOSTS: KeyPath = ("order", "hosts")

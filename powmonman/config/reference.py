@@ -13,8 +13,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from powmonman.config.keys import described
 from powmonman.config.scalars import bounds, shown
-from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig, described
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 

@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from powmonman.config import forms, schema
+from powmonman.config import forms
+from powmonman.config.notify_keys import Events, Notify
+from powmonman.config.order_keys import Wake
 from powmonman.config.scalars import listed, shown
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
+from powmonman.config.shutdown_keys import Command, HostPolicy, Shutdown
+from powmonman.config.sources import Gpio, Source, Ups
 from powmonman.config.suggest import nearest
 
 if TYPE_CHECKING:
@@ -59,7 +64,7 @@ def _none(_: Any) -> Iterator[Problem]:
     yield from ()
 
 
-def _gpio(gpio: schema.Gpio) -> Iterator[Problem]:
+def _gpio(gpio: Gpio) -> Iterator[Problem]:
     if gpio.active_low and gpio.pull == "down":
         yield Problem(
             (("pull",), ("active_low",)),
@@ -81,7 +86,7 @@ def _gpio(gpio: schema.Gpio) -> Iterator[Problem]:
         )
 
 
-def _ups(ups: schema.Ups) -> Iterator[Problem]:
+def _ups(ups: Ups) -> Iterator[Problem]:
     if ups.restore_confirm < ups.confirm:
         yield Problem(
             (("restore_confirm",), ("confirm",)),
@@ -104,9 +109,9 @@ def _ups(ups: schema.Ups) -> Iterator[Problem]:
         )
 
 
-def _source(source: schema.Source) -> Iterator[Problem]:
-    for kind in get_args(get_type_hints(schema.Source)["sensor"]):
-        if kind != source.sensor and getattr(source, kind) != getattr(schema.Source(), kind):
+def _source(source: Source) -> Iterator[Problem]:
+    for kind in get_args(get_type_hints(Source)["sensor"]):
+        if kind != source.sensor and getattr(source, kind) != getattr(Source(), kind):
             yield Problem(
                 ((kind,), ("sensor",)), f"has no effect: sensor is '{source.sensor}'", warning=True
             )
@@ -131,7 +136,7 @@ def _source(source: schema.Source) -> Iterator[Problem]:
         )
 
 
-def _server(server: schema.ServerConfig) -> Iterator[Problem]:
+def _server(server: ServerConfig) -> Iterator[Problem]:
     if not server.upses:
         yield Problem((("upses",),), "name at least one UPS, or leave the key out")
     after = server.policy.after
@@ -175,7 +180,7 @@ def _server(server: schema.ServerConfig) -> Iterator[Problem]:
             pins.setdefault(pin, name)
 
 
-def _reserve(server: schema.ServerConfig) -> Iterator[Problem]:
+def _reserve(server: ServerConfig) -> Iterator[Problem]:
     for name, ups in server.upses.items():
         runtime = ups.runtime or 2 * server.policy.after
         # A shorter one has a worse fault, and that is told.
@@ -192,14 +197,14 @@ def _reserve(server: schema.ServerConfig) -> Iterator[Problem]:
             )
 
 
-def _wake(wake: schema.Wake) -> Iterator[Problem]:
+def _wake(wake: Wake) -> Iterator[Problem]:
     if wake.method == "command":
         for problem in _words(wake.command, "[/usr/bin/ipmitool, -H, 192.0.2.9, power, on]"):
             yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
     keys = {"wake_on_lan": ("macs", "broadcasts"), "command": ("command", "timeout"), "none": ()}
     for method, names in keys.items():
         for name in names if method != wake.method else ():
-            if getattr(wake, name) != getattr(schema.Wake(), name):
+            if getattr(wake, name) != getattr(Wake(), name):
                 yield Problem(
                     ((name,), ("method",)),
                     f"has no effect: method is '{wake.method}'",
@@ -211,20 +216,20 @@ def _wake(wake: schema.Wake) -> Iterator[Problem]:
             yield Problem((("macs", index),), "is no network interface's own address")
 
 
-def _all_sources(server: schema.ServerConfig) -> Iterator[schema.Source]:
+def _all_sources(server: ServerConfig) -> Iterator[Source]:
     for ups in server.upses.values():
         yield from (source for _, source in sources(ups))
 
 
-def sources(ups: schema.Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, schema.Source]]:
+def sources(ups: Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Source]]:
     """List the sensors of a UPS, itself first, each with the path of its section."""
     yield at, ups
     for index, witness in enumerate(ups.witnesses):
         yield (*at, "witnesses", index), witness
 
 
-def _notify(notify: schema.Notify) -> Iterator[Problem]:
-    events = [event.name for event in fields(schema.Events)]
+def _notify(notify: Notify) -> Iterator[Problem]:
+    events = [event.name for event in fields(Events)]
     for name in notify.templates:
         if name not in events:
             close = nearest(name, events)
@@ -232,7 +237,7 @@ def _notify(notify: schema.Notify) -> Iterator[Problem]:
             yield Problem((("templates", name),), f"no such event ({remark})")
 
 
-def _command(command: schema.Command) -> Iterator[Problem]:
+def _command(command: Command) -> Iterator[Problem]:
     for problem in _words(command.command, "[systemctl, poweroff]"):
         yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
 
@@ -254,7 +259,7 @@ def _words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
             )
 
 
-def _shutdown(shutdown: schema.Shutdown) -> Iterator[Problem]:
+def _shutdown(shutdown: Shutdown) -> Iterator[Problem]:
     if not shutdown.presets:
         return
     # Most hosts have none, and what they are stays out of their memory.
@@ -267,7 +272,7 @@ def _shutdown(shutdown: schema.Shutdown) -> Iterator[Problem]:
             yield Problem((("presets", index),), f"no such preset '{name}' ({remark})")
 
 
-def _client(client: schema.ClientConfig) -> Iterator[Problem]:
+def _client(client: ClientConfig) -> Iterator[Problem]:
     if client.upses and client.min_supplies > len(client.upses):
         yield Problem(
             (("min_supplies",), ("upses",)),
@@ -281,7 +286,7 @@ def _client(client: schema.ClientConfig) -> Iterator[Problem]:
     yield from _observed(client.policy)
 
 
-def _guard(guard: schema.GuardConfig) -> Iterator[Problem]:
+def _guard(guard: GuardConfig) -> Iterator[Problem]:
     after = guard.policy.after
     if after is not None and guard.ups.runtime is not None and guard.ups.runtime <= after:
         yield Problem(
@@ -313,7 +318,7 @@ def _guard(guard: schema.GuardConfig) -> Iterator[Problem]:
     yield from _observed(guard.policy)
 
 
-def _observed(policy: schema.HostPolicy) -> Iterator[Problem]:
+def _observed(policy: HostPolicy) -> Iterator[Problem]:
     if policy.after is not None and policy.after < policy.min_observe:
         yield Problem(
             (("policy", "after"), ("policy", "min_observe")),
@@ -324,14 +329,14 @@ def _observed(policy: schema.HostPolicy) -> Iterator[Problem]:
 
 
 _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
-    schema.Gpio: _gpio,
-    schema.Source: _source,
-    schema.Ups: _ups,
-    schema.Notify: _notify,
-    schema.ServerConfig: _server,
-    schema.Wake: _wake,
-    schema.Command: _command,
-    schema.Shutdown: _shutdown,
-    schema.ClientConfig: _client,
-    schema.GuardConfig: _guard,
+    Gpio: _gpio,
+    Source: _source,
+    Ups: _ups,
+    Notify: _notify,
+    ServerConfig: _server,
+    Wake: _wake,
+    Command: _command,
+    Shutdown: _shutdown,
+    ClientConfig: _client,
+    GuardConfig: _guard,
 }

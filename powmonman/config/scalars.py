@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from yaml import Node
 
-    from powmonman.config.schema import Key
+    from powmonman.config.keys import Key
 
 _CORE = "tag:yaml.org,2002:"
 _TRUE = {"yes", "true", "on"}

@@ -16,8 +16,8 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 
 from powmonman.config.document import MAX_NODES
 from powmonman.config.faults import Fault, KeyPath, dotted, quoted
+from powmonman.config.keys import Key, described
 from powmonman.config.scalars import found, kind, scalar
-from powmonman.config.schema import Key, described
 from powmonman.config.suggest import meant
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MILESTONES = (3600.0, 1800.0, 600.0, 300.0, 120.0, 60.0, 30.0, 10.0)
 USERS_WARNED_AT = 60.0
 REMIND = 3600.0
-MOST_NAMES = 8
+ORDERED = "ordered by the operator"
+MOST_NAMES, LONGEST_NAMES = 8, 400
 
 Told = tuple[Plan, list[Command]]
 
@@ -75,8 +76,8 @@ def warning(rules: Rules, text: str) -> Warn:
 
 
 def names(hosts: Sequence[str]) -> str:
-    """Name the hosts, but not more than anybody reads."""
-    text = ", ".join(hosts[:MOST_NAMES])
+    """Name the hosts, but not more than anybody reads, or the plan on disk takes."""
+    text = ", ".join(hosts[:MOST_NAMES])[:LONGEST_NAMES]
     return text if len(hosts) <= MOST_NAMES else f"{text} and {len(hosts) - MOST_NAMES} more"
 
 
@@ -91,7 +92,7 @@ def short(outage: str) -> str:
 
 
 def _grounds(plan: Plan) -> str:
-    return "ordered by the operator" if plan.ordered else "on battery"
+    return ORDERED if plan.ordered else "on battery"
 
 
 def limit(plan: Plan, left: float) -> str:

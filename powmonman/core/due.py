@@ -71,9 +71,11 @@ class Recovery:
     Attributes:
         hosts: Whom an outage may have taken down, by name.
         connected: Who is connected: whom a power cut would take down.
-        cause: The latest outage, or the boot after the latest power cut.
-        good: Seconds of observed good mains, by UPS; of this process only, like the next two.
+        cause: The latest outage, or the boot after the latest power cut; empty: the operator had
+            one host shut down, to be woken again.
+        good: Seconds of observed good mains, by UPS; of this process only, like the next three.
         unsure: Seconds for which `connected` still holds who was there before this process.
+        seen: Who has been connected to this process in that time: of them nothing is unsure.
         at: When it was looked at last.
     """
 
@@ -82,6 +84,7 @@ class Recovery:
     cause: str = ""
     good: dict[str, float] = field(default_factory=dict)
     unsure: float = 0.0
+    seen: tuple[str, ...] = ()
     at: float | None = None
 
     @property
@@ -95,7 +98,7 @@ class Recovery:
 
     def lasting(self) -> Recovery:
         """Return the part that another process can take up."""
-        return replace(self, good={}, unsure=0.0, at=None)
+        return replace(self, good={}, unsure=0.0, seen=(), at=None)
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,16 @@ class Present:
 
 @dataclass(frozen=True)
 class Scene:
-    """The fleet at `now`, in seconds of a clock that never steps."""
+    """The fleet at `now`, in seconds of a clock that never steps.
+
+    Attributes:
+        going: The host that is being shut down to be woken again, until it is down.
+    """
 
     now: float
     upses: dict[str, Supply] = field(default_factory=dict)
     hosts: dict[str, Present] = field(default_factory=dict)
+    going: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from powmonman.core.messages import UpsNews
 from powmonman.core.power import PowerState
 
 
@@ -35,24 +36,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class UpsSeen:
-    """One UPS: what clients are told of it (`messages.UpsNews`), and its full runtime.
+class UpsSeen(UpsNews):
+    """One UPS: what clients are told of it, and its full runtime.
 
     Attributes:
         full: Seconds that the full battery lasts; `spent` saturates there.
     """
 
-    state: PowerState
-    outage: str = ""
-    age: float = 0.0
-    spent: float = 0.0
     full: float | None = None
-    charge: float | None = None
-    charge_at_start: float | None = None
-    runtime: float | None = None
-    low_battery: bool = False
-    voltage: float | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)

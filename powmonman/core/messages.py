@@ -28,6 +28,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from powmonman.core.plan import Rules
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, parse, to_json
 
@@ -107,13 +108,14 @@ class Own:
     """What a state says to one client alone.
 
     Attributes:
-        waits: The hosts that this one waits for and that are not down.
+        waits: The hosts that this one waits for and that are not down; None: nothing is said of
+            them, and a server that is older than this field says nothing.
         drill_waits: The same in the drill.
         noted: The last entry of its diary that the server has kept.
         order: The operator's order to shut down.
     """
 
-    waits: tuple[str, ...] = ()
+    waits: tuple[str, ...] | None = None
     drill_waits: tuple[str, ...] = ()
     noted: int = 0
     order: Order | None = None
@@ -133,14 +135,13 @@ class State:
     echo: int = 0
 
 
-@dataclass(frozen=True)
-class Hello:
-    """A client introduces its host; its name stands in its certificate.
+@dataclass(frozen=True, kw_only=True)
+class Hello(Rules):
+    """A client introduces its host, with the rules that it goes by.
 
-    Of its policy, what is None is as the fleet's.
+    Its name stands in its certificate.
 
     Attributes:
-        wait_for: The hosts that must be down before this one commits.
         shutdown_takes: Seconds from its commit to its last sign of life, the longest of its latest
             shutdowns; None before the first.
     """
@@ -149,19 +150,7 @@ class Hello:
     version: str = ""
     boot_id: str = ""
     macs: tuple[str, ...] = ()
-    upses: tuple[str, ...] = ()
-    min_supplies: int = 1
-    after: float | None = None
-    charge_below: float | None = None
-    charge_drop: float | None = None
-    runtime_below: float | None = None
-    low_battery: bool | None = None
-    min_observe: float = 60.0
-    confirm: float = 2.0
-    wait_for: tuple[str, ...] = ()
-    wait_timeout: float = 300.0
     shutdown_takes: float | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ A graph maps a host to those that it waits for. Rules:
    at the latest `wait_timeout` after it.
 2. Nobody may wait for himself, for a host that nobody knows, or in a circle. What a running fleet
    says all the same is survived: such a wait ends by its timeout.
-3. Recovery goes the other way round: a host is woken when those that waited for it are back.
 
 All times are seconds after the loss of the mains.
 """
@@ -109,26 +108,6 @@ def levels(graph: Graph) -> list[tuple[str, ...]]:
         found.append(ready)
         sorter.done(*ready)
     return found
-
-
-def waiting_for(graph: Graph, host: str) -> tuple[str, ...]:
-    """Return the hosts that wait for `host`."""
-    return tuple(sorted(name for name, awaited in graph.items() if host in awaited))
-
-
-def waking(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Return for every host those that must be back before it is woken: they waited for it."""
-    before: dict[str, list[str]] = {}
-    for host, awaited in sorted(acyclic(graph).items()):
-        before.setdefault(host, [])
-        for name in awaited:
-            before.setdefault(name, []).append(host)
-    return {host: tuple(waited) for host, waited in before.items()}
-
-
-def woken_after(graph: Graph, host: str) -> tuple[str, ...]:
-    """Return the hosts that must be back before `host` is woken."""
-    return waking(graph).get(host, ())
 
 
 def schedule(hosts: Mapping[str, Going], settle: float) -> dict[str, Turn]:

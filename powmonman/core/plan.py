@@ -32,7 +32,11 @@ class Now:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the operator wants of this host (`client.yml`); None is as the fleet's policy says."""
+    """What the operator wants of this host (`client.yml`); None is as the fleet's policy says.
+
+    Attributes:
+        wait_for: The hosts that must be down before this one commits.
+    """
 
     after: float | None = None
     charge_below: float | None = None

@@ -59,6 +59,7 @@ from typing import TYPE_CHECKING
 
 from powmonman.core import waiting
 from powmonman.core.announcing import (
+    ORDERED,
     short,
     tell_milestone,
     tell_silence,
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
 REARM = 600.0
 LONGEST_SLEEP = 10.0
 LONGEST_LEASE = 300.0
-ORDERED = "ordered by the operator"
 
 Step = tuple[Plan, list[Command]]
 

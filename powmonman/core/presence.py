@@ -28,7 +28,8 @@ from enum import StrEnum
 
 # Between two questions; more is no observation. A round over a large fleet may take some seconds.
 MOST_GAP = 30.0
-_GOING = frozenset({"committed", "halting"})
+# What a host says that shuts down.
+GOING = frozenset({"committed", "halting"})
 
 
 class Answer(StrEnum):
@@ -90,7 +91,7 @@ class Presence:
     @property
     def going(self) -> bool:
         """Whether it has said that it shuts down."""
-        return self.phase in _GOING
+        return self.phase in GOING
 
     def joined(self, now: float, *, dry_run: bool, new_boot: bool) -> Presence:
         """It said hello."""

@@ -65,7 +65,7 @@ def to_json(record: Any) -> dict[str, Any]:
 
     Every field is written: the reader may be another version, with other defaults.
     """
-    return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
+    return {name: _plain(getattr(record, name)) for name in _names(type(record))}  # type: ignore[arg-type]
 
 
 def printable(text: str) -> str:
@@ -78,7 +78,14 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(value)
     if isinstance(value, dict):

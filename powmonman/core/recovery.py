@@ -18,7 +18,8 @@ Rules:
    which it could be woken it is given up, once; it may still come back.
 6. After a power cut, an unclean boot of the server's host, everybody who was connected is due: the
    outage itself may not have been recorded.
-7. The operator's order overrules all that: nobody is woken after it.
+7. The operator's order overrules all that: nobody is woken after it. Whom he has shut down to be
+   woken again is due as after an outage, but is not woken before it is down.
 
 | fate     | event / guard                                           | next     | actions         |
 |----------|---------------------------------------------------------|----------|-----------------|
@@ -96,7 +97,7 @@ def begun(record: Recovery, ups: str, began: float, scene: Scene) -> Recovery:
         if host.connected or (host.since is not None and host.since >= began)
     }
     if record.unsure > 0:
-        there = {**record.connected, **there}
+        there = {**_unseen(record, record.seen), **there}
     for name, known in there.items():
         if ups in _fed_by(known, scene):
             hosts[name] = _candidate(hosts.get(name), known, outage)
@@ -115,6 +116,12 @@ def ordered(record: Recovery, scene: Scene) -> Recovery:
         if host.connected:
             hosts[name] = Due(host.known, Fate.ORDERED)
     return replace(record, hosts=hosts)
+
+
+def exposed(record: Recovery, name: str, known: Known) -> Recovery:
+    """The operator has this host shut down, to be woken again."""
+    hosts = _of_this_pass(record) | {name: Due(known, committed=True)}
+    return replace(record, hosts=hosts, cause="")
 
 
 def forgotten(record: Recovery, names: Iterable[str]) -> Recovery:
@@ -140,12 +147,15 @@ def look(record: Recovery, scene: Scene, limits: Limits) -> tuple[Recovery, list
     }
     unsure = max(0.0, record.unsure - passed)
     connected = {name: host.known for name, host in scene.hosts.items() if host.connected}
+    seen: tuple[str, ...] = ()
     if unsure > 0:
-        connected = {**record.connected, **connected}
+        seen = tuple(sorted({*record.seen, *connected}))
+        connected = {**_unseen(record, seen), **connected}
     record = replace(
         record,
         good=good,
         unsure=unsure,
+        seen=seen,
         at=scene.now,
         connected=connected,
         hosts=dict(record.hosts),
@@ -178,6 +188,17 @@ def ready(record: Recovery, known: Known, scene: Scene, limits: Limits) -> bool:
     return bool(fed) and len(able) >= _needed(known, fed)
 
 
+def unready(record: Recovery, known: Known, scene: Scene, limits: Limits) -> str:
+    """Why the mains forbid the waking of this host, in words; empty if they allow it."""
+    if ready(record, known, scene, limits):
+        return ""
+    reasons = (
+        (ups, closed(scene.upses[ups], record.good.get(ups, 0.0), limits))
+        for ups in _fed_by(known, scene)
+    )
+    return "; ".join(f"{ups}: {reason}" for ups, reason in reasons if reason)
+
+
 def closed(ups: Supply, good: float, limits: Limits) -> str:
     """Why nobody is woken on this UPS, in words; empty if somebody may be.
 
@@ -198,12 +219,10 @@ def closed(ups: Supply, good: float, limits: Limits) -> str:
 def hindrance(record: Recovery, name: str, scene: Scene, limits: Limits) -> str:
     """Why the host `name`, which is due, is not being woken; empty if it is."""
     known = record.hosts[name].known
-    if not ready(record, known, scene, limits):
-        reasons = (
-            (ups, closed(scene.upses[ups], record.good.get(ups, 0.0), limits))
-            for ups in _fed_by(known, scene)
-        )
-        return "; ".join(f"{ups}: {reason}" for ups, reason in reasons if reason)
+    if reason := unready(record, known, scene, limits):
+        return reason
+    if name == scene.going:
+        return "still going down"
     before = _before(record)[name]
     if before and record.hosts[name].held < limits.give_up:
         return f"after {', '.join(sorted(before))}"
@@ -221,11 +240,16 @@ def _of_this_pass(record: Recovery) -> dict[str, Due]:
     return {name: due for name, due in record.hosts.items() if due.fate not in settled}
 
 
+def _unseen(record: Recovery, seen: Iterable[str]) -> dict[str, Known]:
+    """Return who was there before this process and has not been seen by it yet."""
+    return {name: known for name, known in record.connected.items() if name not in seen}
+
+
 def _candidate(due: Due | None, known: Known, outage: str) -> Due:
     """Return what is due of a host that is there in an outage."""
     same = due is not None and due.known.boot == known.boot
     if same and due is not None and due.fate in {Fate.DUE, Fate.ORDERED}:
-        return due
+        return due if due.outage else replace(due, outage=outage)
     # It may have committed before the mains returned and not be gone yet.
     return Due(known, outage=outage, committed=same and due is not None and due.committed)
 
@@ -278,7 +302,11 @@ def _obeying(due: Due, host: Present | None, observed: float) -> Due | None:
 
 def _wake(record: Recovery, scene: Scene, limits: Limits, observed: float) -> list[Woken | Settled]:
     """Wake whose turn it is; give up who has had enough of them."""
-    able = {name for name in record.open if ready(record, record.hosts[name].known, scene, limits)}
+    able = {
+        name
+        for name in record.open
+        if name != scene.going and ready(record, record.hosts[name].known, scene, limits)
+    }
     before = _before(record) if able else {}
     actions: list[Woken | Settled] = []
     for name in sorted(able):

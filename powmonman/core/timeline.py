@@ -58,9 +58,9 @@ class Kind(StrEnum):
     LEFT = "left"
     MAINS_BACK = "mains_back"
     STAYS = "stays"
-    WOKEN = "woken"
     BACK = "back"
     GIVEN_UP = "given_up"
+    WOKEN = "woken"
     RECOVERED = "recovered"
     NOTE = "note"
 

@@ -18,7 +18,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from powmonman.core.announcing import names, of_outage, waiting_text, warning
+from powmonman.core.announcing import ORDERED, names, of_outage, waiting_text, warning
 from powmonman.core.plan import Command, Phase, Plan, Rules, Say
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def lowered(plan: Plan, rules: Rules) -> Plan:
     return replace(plan, wait_timeout=min(plan.wait_timeout, rules.wait_timeout))
 
 
-def told(plan: Plan, waits: Sequence[str], rules: Rules) -> Step:
-    """Take from fresh news which hosts are not down yet."""
+def told(plan: Plan, waits: Sequence[str] | None, rules: Rules) -> Step:
+    """Take from fresh news which hosts are not down yet; None says nothing of any."""
+    if waits is None:
+        return plan, []
     down = tuple(host for host in rules.wait_for if host not in waits)
     if down == plan.down:
         return plan, []
@@ -83,7 +85,7 @@ def outcome(plan: Plan, rules: Rules) -> str:
 
 
 def _why(plan: Plan, rules: Rules) -> str:
-    cause = "ordered by the operator" if plan.ordered else plan.due
+    cause = ORDERED if plan.ordered else plan.due
     pending = plan.pending(rules)
     waits = f"waiting for {names(pending)}" if pending else ""
     return "; ".join(filter(None, (cause, waits)))

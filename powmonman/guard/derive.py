@@ -14,18 +14,18 @@ from typing import Any
 import yaml
 
 from powmonman.config.loader import ConfigError, load
+from powmonman.config.order_keys import Recovery
 from powmonman.config.schema import (
     Announce,
     ClientConfig,
     Discovery,
-    FleetPolicy,
     GuardConfig,
     Listen,
-    Recovery,
     ServerConfig,
     Tls,
-    Ups,
 )
+from powmonman.config.shutdown_keys import FleetPolicy
+from powmonman.config.sources import Ups
 from powmonman.core.records import to_json
 
 ADDRESS = "127.0.0.1"

@@ -25,7 +25,8 @@ from powmonman.service.files import read_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from powmonman.config.schema import Notify, ServerConfig
+    from powmonman.config.notify_keys import Notify
+    from powmonman.config.schema import ServerConfig
     from powmonman.core.events import Event, Seen
 
 __all__ = ["Notifier"]

@@ -21,19 +21,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from powmonman.config.faults import ConfigError
+from powmonman.core.durations import duration
 from powmonman.notify.aside import aside
 from powmonman.notify.errand import Errand
 from powmonman.notify.job import Job, Result, Sending
 from powmonman.notify.spool import Message, Spool
 from powmonman.notify.targets import load
-from powmonman.notify.words import duration
 from powmonman.service.clock import boot_id, boottime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from powmonman.config.schema import Notify
+    from powmonman.config.notify_keys import Notify
     from powmonman.core.events import Event
 
 log = logging.getLogger("powmonman.notify")

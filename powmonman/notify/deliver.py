@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
 
-    from powmonman.config.schema import Template
+    from powmonman.config.notify_keys import Template
 
 LARGEST = 16 * 1024 * 1024
 # A server that was killed can't kill this process: it ends by itself, a little later.

@@ -19,7 +19,7 @@ from powmonman.service.program import home, own_program
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from powmonman.config.schema import Template
+    from powmonman.config.notify_keys import Template
 
 LONGEST_LINE = 64 * 1024
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from powmonman.config.schema import Template
+from powmonman.config.notify_keys import Template
 from powmonman.core.records import from_json, parse, to_json
 from powmonman.notify.spool import Message  # noqa: TC001 - read at run time, by from_json()
 

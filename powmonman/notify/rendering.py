@@ -14,11 +14,13 @@ from signal import ITIMER_REAL, SIGALRM, setitimer, signal
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Template
+from powmonman.config.notify_keys import Template
+from powmonman.core.durations import duration
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
+from powmonman.core.presence import GOING
 from powmonman.core.records import printable
-from powmonman.notify.words import DEFAULTS, DRILL, TYPES, WEIGHT, battery, clock, duration, plan
+from powmonman.notify.words import DEFAULTS, DRILL, TYPES, WEIGHT, battery, clock, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -251,7 +253,7 @@ def _variables(event: Event, around: Circumstances) -> dict[str, Any]:
         "battery": battery(event),
         "plan": plan(event),
         "down": ", ".join(
-            line.name for line in event.hosts if line.phase == "committed" and not line.dry_run
+            line.name for line in event.hosts if line.phase in GOING and not line.dry_run
         ),
         "fleet": around.fleet,
         "server": around.server,

@@ -16,8 +16,9 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from powmonman.config import document, forms
 from powmonman.config.faults import ConfigError, Fault, printable
+from powmonman.config.keys import key
+from powmonman.config.notify_keys import Events
 from powmonman.config.scalars import kind
-from powmonman.config.schema import Events, key
 from powmonman.config.walk import Walk
 from powmonman.core.events import Event, Kind
 from powmonman.notify.redact import HIDDEN
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 _EVENTS = frozenset(part.name for part in fields(Events))
 _WORD = re.compile(r"[a-z_]{3,24}")
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# From the first quote to the last: what is quoted may hold quotes itself.
+_QUOTED = re.compile(r"['\"].*['\"]", re.DOTALL)
+# What YAML itself makes of a value; any other tag, behind `!!` too, stands in the file.
+_TYPES = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge"})
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+", re.DOTALL)
 
 
@@ -177,7 +182,7 @@ class _Covered:
         self._cover(node)
 
     def _cover_tag(self, node: Node) -> None:
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if kind(node) not in _TYPES:
             node.tag = f"!{HIDDEN}"
 
     def _cover(self, node: Node | None) -> None:
@@ -186,7 +191,7 @@ class _Covered:
         self._seen.add(id(node))
         self._cover_tag(node)
         if isinstance(node, ScalarNode):
-            if kind(node) != "null":
+            if node.value not in _NOTHING:
                 self._before[id(node)] = node.value
                 node.value = HIDDEN
             return

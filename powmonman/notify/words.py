@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.config.schema import Template
+from powmonman.config.notify_keys import Template
+from powmonman.core.durations import duration
 from powmonman.core.events import Kind
 from powmonman.core.power import PowerState
+from powmonman.core.presence import GOING
 
 if TYPE_CHECKING:
     from powmonman.core.events import Event
@@ -61,8 +63,8 @@ DEFAULTS: dict[Kind, Template] = {
     ),
     Kind.HOST_GIVEN_UP: Template(
         "{{ host }} does not come back",
-        "{{ host }} went down in an outage and was woken again and again, and is not back. It is"
-        " given up: look at the host, its cable, and Wake-on-LAN in its firmware.",
+        "{{ host }} went down and was woken again and again, and is not back. It is given up:"
+        " look at the host, its cable, and Wake-on-LAN in its firmware.",
     ),
     Kind.RECOVERED: Template(
         "{% if given_up %}Recovered, but for {{ given_up | join(', ') }}{% else %}All are back"
@@ -156,7 +158,7 @@ def battery(event: Event) -> str:
 
 def plan(event: Event) -> str:
     """Return who goes down when: `nas shuts down in 10 min, db in 15 min`."""
-    going = [line for line in event.hosts if line.left is not None and line.phase != "committed"]
+    going = [line for line in event.hosts if line.left is not None and line.phase not in GOING]
     parts: list[str] = []
     for line in going[:HOSTS_NAMED]:
         what = " shuts down" if not parts else ""
@@ -165,20 +167,6 @@ def plan(event: Event) -> str:
     if rest := len(going) - len(parts) + (event.more_hosts if going else 0):
         parts.append(f"{rest} more later")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: `45 s`, `10 min`, `3 h 20 min`, `12 days`."""
-    whole = max(0, round(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours = minutes // 60
-    if hours < 48:
-        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
-    return f"{hours // 24} days"
 
 
 def clock(seconds: float, now: float) -> str:

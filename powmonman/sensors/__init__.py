@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Source, Ups
+    from powmonman.config.sources import Source, Ups
     from powmonman.core.power import Reading
 
 __all__ = ["Alert", "Sensor", "create", "pause"]

@@ -16,24 +16,14 @@ what remains is the twenty lines of `parse`.
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from powmonman.net.peer import AnswerError, Peer
-from powmonman.sensors.retry import Retry, SensorError
-from powmonman.sensors.unreachable import Service, explain
-from powmonman.sensors.ups_status import Report, number, reading
+from powmonman.net.peer import AnswerError
+from powmonman.sensors.asked import AskedSensor
+from powmonman.sensors.retry import SensorError
+from powmonman.sensors.unreachable import Service
+from powmonman.sensors.ups_status import Report, number
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from powmonman.config.schema import Apcupsd
-    from powmonman.core.power import Reading
-
-# Shorter than the patience of whoever polls, so that the reason is ours. apcupsd answers only
-# between two questions to its UPS: 1.4 s were seen on a dying serial line.
-TIME_LIMIT = 3.0
 # Three times the POLLTIME that apcupsd has by default.
 STALE_AFTER = 180.0
 
@@ -62,50 +52,27 @@ _WORDS = {
 }
 _SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 
-_NIS = Service(
-    name="NIS of apcupsd",
-    start="start apcupsd, with NETSERVER on and NISIP set to this address in apcupsd.conf",
-    hangs_up="does /etc/hosts.allow there keep this host out?",
-)
 
-
-class ApcupsdSensor:
+class ApcupsdSensor(AskedSensor):
     """Asks apcupsd for the status of its UPS."""
 
-    def __init__(self, settings: Apcupsd, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._peer = Peer(settings.host, settings.port, time_limit=TIME_LIMIT)
-        self._place = f"apcupsd: {self._peer.place}"
-        self._retry = Retry(self._place, clock)
+    service = Service(
+        name="NIS of apcupsd",
+        start="start apcupsd, with NETSERVER on and NISIP set to this address in apcupsd.conf",
+        hangs_up="does /etc/hosts.allow there keep this host out?",
+    )
 
-    patience = 5.0
+    def place(self) -> str:
+        """Return what is asked, and where."""
+        return f"apcupsd: {self._peer.place}"
 
-    @property
-    def poll(self) -> float:
-        """Seconds between two calls of `read`."""
-        return self._settings.poll
+    def remedy(self) -> str:
+        """Return how to look closer."""
+        return f"see what it says: apcaccess -h {self._peer.place}"
 
-    def describe(self) -> str:
-        """Return one line for the log."""
-        return f"{self._place}, asked every {self._settings.poll:g} s; no password, no TLS"
-
-    async def read(self) -> Reading:
-        """Return what apcupsd says now."""
-        return await self._retry.attempt(self._look)
-
-    async def verify(self) -> Reading:
-        """Return `read()`: each answer is apcupsd's own, and there is no wire to check."""
-        return await self.read()
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._peer.close()
-
-    async def _look(self) -> Reading:
-        try:
-            status = parse(await self._peer.ask(_QUESTION, lambda so_far: so_far.endswith(_END)))
-        except (AnswerError, OSError) as error:
-            raise SensorError(explain(error, self._peer, _NIS)) from None
+    async def ask(self) -> Report:
+        """Return what apcupsd says of its UPS."""
+        status = parse(await self._peer.ask(_QUESTION, lambda so_far: so_far.endswith(_END)))
         old = age(status)
         if old > STALE_AFTER:
             raise SensorError(
@@ -113,11 +80,7 @@ class ApcupsdSensor:
                 "apcupsd, and let POLLTIME in apcupsd.conf be 60 or less",
                 answered=True,
             )
-        look = f"see what it says: apcaccess -h {self._peer.place}"
-        judged = reading(report(status), self._settings.calibration_floor, look)
-        if judged.mains is None:
-            raise SensorError(judged.reason, answered=True)
-        return judged
+        return report(status)
 
 
 def parse(answer: bytes) -> dict[str, str]:

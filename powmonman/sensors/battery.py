@@ -19,7 +19,7 @@ from powmonman.sensors.battery_table import Seen, decide
 from powmonman.sensors.power_supply import read_supplies
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Battery
+    from powmonman.config.sources import Battery
     from powmonman.sensors.uevents import Uevents
 
 KERNELS = Path("/sys")

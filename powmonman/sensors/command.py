@@ -30,7 +30,7 @@ from powmonman.sensors.answer import AnswerError, understand
 from powmonman.sensors.program import MAX_BYTES, Run
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Program
+    from powmonman.config.sources import Program
 
 COMPLAINT = 200
 

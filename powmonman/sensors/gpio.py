@@ -38,7 +38,7 @@ from powmonman.sensors.rpigpio import InputPin
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from powmonman.config.schema import Gpio
+    from powmonman.config.sources import Gpio
 
 # A pull of 50 kOhm charges the 100 nF of a noise filter to 86 % in this time.
 SETTLE = 0.010

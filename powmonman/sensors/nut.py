@@ -20,82 +20,53 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.net.peer import AnswerError, Peer
-from powmonman.sensors.retry import Retry, SensorError
-from powmonman.sensors.unreachable import Service, explain
-from powmonman.sensors.ups_status import Report, number, plain, reading
+from powmonman.net.peer import AnswerError
+from powmonman.sensors.asked import AskedSensor
+from powmonman.sensors.retry import SensorError
+from powmonman.sensors.unreachable import Service
+from powmonman.sensors.ups_status import Report, number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from powmonman.config.schema import Nut
-    from powmonman.core.power import Reading
-
-# Shorter than the patience of whoever polls, so that the reason is ours.
-TIME_LIMIT = 3.0
+    from powmonman.config.sources import Nut
 
 _ITEM = re.compile(r'(?:VAR \S+|UPS) (?P<name>[^\s"]+) "(?P<value>(?:[^"\\]|\\.)*)"')
 
-_UPSD = Service(
-    name="NUT server",
-    start="start upsd (systemctl restart nut-server), and let it LISTEN there (upsd.conf)",
-)
 
-
-class NutSensor:
+class NutSensor(AskedSensor):
     """Asks upsd for the variables of one UPS."""
 
+    service = Service(
+        name="NUT server",
+        start="start upsd (systemctl restart nut-server), and let it LISTEN there (upsd.conf)",
+    )
+
     def __init__(self, settings: Nut, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._peer = Peer(settings.host, settings.port, time_limit=TIME_LIMIT)
-        self._place = f"NUT: {settings.ups}@{self._peer.place}"
-        self._retry = Retry(self._place, clock)
+        self._ups = settings.ups
+        super().__init__(settings, clock)
 
-    patience = 5.0
+    def place(self) -> str:
+        """Return what is asked, and where."""
+        return f"NUT: {self._ups}@{self._peer.place}"
 
-    @property
-    def poll(self) -> float:
-        """Seconds between two calls of `read`."""
-        return self._settings.poll
+    def remedy(self) -> str:
+        """Return how to look closer."""
+        return f"see what its driver says: upsc {self._ups}@{self._peer.place}"
 
-    def describe(self) -> str:
-        """Return one line for the log."""
-        return f"{self._place}, asked every {self._settings.poll:g} s; no password, no TLS"
-
-    async def read(self) -> Reading:
-        """Return what upsd says now."""
-        return await self._retry.attempt(self._look)
-
-    async def verify(self) -> Reading:
-        """Return `read()`: each answer is upsd's own, and there is no wire to check."""
-        return await self.read()
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._peer.close()
-
-    async def _look(self) -> Reading:
+    async def ask(self) -> Report:
+        """Return what upsd says of the UPS."""
         try:
-            try:
-                return self._judge(await self._list(f"VAR {self._settings.ups}"))
-            except RefusedError as refused:
-                raise SensorError(await self._mend(refused.code), answered=True) from None
-        except (AnswerError, OSError) as error:
-            raise SensorError(explain(error, self._peer, _UPSD)) from None
-
-    def _judge(self, variables: dict[str, str]) -> Reading:
-        report = Report(
+            variables = await self._list(f"VAR {self._ups}")
+        except RefusedError as refused:
+            raise SensorError(await self._mend(refused.code), answered=True) from None
+        return Report(
             words=frozenset(variables.get("ups.status", "").upper().split()),
             charge=number(variables.get("battery.charge"), 100),
             runtime=number(variables.get("battery.runtime")),
             voltage=number(variables.get("battery.voltage")),
             alarm=variables.get("ups.alarm", ""),
         )
-        look = f"see what its driver says: upsc {self._settings.ups}@{self._peer.place}"
-        judged = reading(report, self._settings.calibration_floor, look)
-        if judged.mains is None:
-            raise SensorError(judged.reason, answered=True)
-        return judged
 
     async def _list(self, what: str) -> dict[str, str]:
         begin, end = f"BEGIN LIST {what}\n".encode(), f"\nEND LIST {what}\n".encode()
@@ -112,7 +83,7 @@ class NutSensor:
             return []
 
     async def _mend(self, code: str) -> str:
-        ups = self._settings.ups
+        ups = self._ups
         match code:
             case "UNKNOWN-UPS":
                 names = ", ".join(map(plain, await self._known())) or "none"

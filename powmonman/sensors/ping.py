@@ -37,7 +37,7 @@ from powmonman.net.link import Link, Target, link_to, target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from powmonman.config.schema import Ping
+    from powmonman.config.sources import Ping
 
 # From power to the first packet passed, a managed switch takes up to two minutes, the spanning tree
 # protocol on another up to 50 s.

@@ -23,7 +23,7 @@ import yaml
 from powmonman.core.power import Reading, unknown
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Simulated
+    from powmonman.config.sources import Simulated
 
 # A reading takes a few dozen bytes; the bound keeps the parser short, whatever it is fed.
 MAX_BYTES = 1024

@@ -16,12 +16,10 @@ import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
-from powmonman.core.forecast import Battery
 from powmonman.core.messages import (
     Error,
     Message,
     Own,
-    Policy,
     Query,
     Report,
     ShutdownFleet,
@@ -31,27 +29,26 @@ from powmonman.core.messages import (
 )
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
-from powmonman.net.discovery import Announcer
 from powmonman.net.tls import IdentityError, end_of_own, server_context
 from powmonman.notify import Notifier
-from powmonman.server.budget import Pack
+from powmonman.server.announcing import announce
 from powmonman.server.drill import Fleet
 from powmonman.server.drilling import Drilling
 from powmonman.server.history import History
 from powmonman.server.host_memory import HostMemory
 from powmonman.server.hub import Hub
-from powmonman.server.listen import BACKLOG, TAKEN_AT_ONCE, bound, room_for
+from powmonman.server.listen import listening, room_for
 from powmonman.server.local import local_socket
 from powmonman.server.memory import Memory
-from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.order import Given
 from powmonman.server.ordering import Ordering
 from powmonman.server.recovery import Waker
-from powmonman.server.report import of_config, of_ups
+from powmonman.server.report import of_config, of_ups, policy_of
 from powmonman.server.roster import Roster
 from powmonman.server.scribe import Scribe
 from powmonman.server.seen import seen
 from powmonman.server.session import Session
+from powmonman.server.upses import Upses
 from powmonman.service import notify
 from powmonman.service.clock import boottime
 from powmonman.service.logs import Logs
@@ -60,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from powmonman.config.schema import Tls
-    from powmonman.core.outage import Supply
+    from powmonman.server.monitor import Monitor
 
 log = logging.getLogger("powmonman.server")
 
@@ -80,6 +77,7 @@ class Server:
         self._started = time.monotonic()
         self._state_id = secrets.token_hex(16)
         self._memory = Memory(config.runtime_dir, config.state_dir)
+        self._upses = Upses(self._memory, self._changed, self._keep_running)
         self._kept_at = 0.0
         self._roster = Roster(config.clients, config.order)
         self._host_memory = HostMemory(config.runtime_dir, config.state_dir)
@@ -103,31 +101,31 @@ class Server:
             active=self._in_outage,
             tell=self._hub.tell,
             found_down=self._scribe.down,
-            packs=self._packs,
-            policy=lambda: self._policy,
+            packs=self._upses.packs,
+            policy=lambda: policy_of(self._config),
         )
         self._notifier = Notifier(config)
-        self._monitors: dict[str, Monitor] = {}
         self._waker = Waker(
-            config, self._roster, self._monitors, lambda: self._state_id, self._scribe.recovery
+            config,
+            self._roster,
+            self._upses.monitors,
+            lambda: self._state_id,
+            self._scribe.recovery,
         )
         drilled = Fleet(
             self._roster,
             lambda: self._config,
-            lambda: self._policy,
-            self._supplies,
+            lambda: policy_of(self._config),
+            self._upses.supplies,
             self._busy,
             self._publish_news,
             self._waker.means,
         )
-        self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker.expose)
+        self._drilling = Drilling(drilled, self._notifier, self._scribe, self._waker)
         self._hub.drilling = self._drilling.drills
         self._certificate_ends = _end_of(config.tls)
-        self._watches: dict[str, asyncio.Task[None]] = {}
-        self._announcer: Announcer | None = None
         self._reload_fault = ""
         self._order: Given | None = None
-        self._addresses: list[str] = []
         self._stop = asyncio.Event()
         self._reloaded = asyncio.Event()
         self._broken = False
@@ -139,11 +137,10 @@ class Server:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._history.start()
-        for name in self._config.upses:
-            self._watch(name)
-        self._scribe.mains(self._supplies(), started=True)
+        self._upses.watch(self._config)
+        self._scribe.mains(self._upses.supplies(), started=True)
         self._hub.publish(changed=False)
-        listeners = await self._listen()
+        listeners, addresses = await listening(self._config.listen, lambda: Session(self._hub))
         async with local_socket(Path(self._config.runtime_dir), self._answer):
             parts = [
                 self._keep_running(part)
@@ -152,7 +149,7 @@ class Server:
                     self._remember(),
                     self._sweep(),
                     self._waker.run(),
-                    self._announce(),
+                    announce(self._config),
                     self._ordering.run(),
                     self._notifier.run(),
                     self._drilling.run(),
@@ -161,8 +158,8 @@ class Server:
             log.info(
                 "fleet %s · listening on %s · %d UPS",
                 self._config.fleet,
-                ", ".join(self._addresses),
-                len(self._monitors),
+                ", ".join(addresses),
+                len(self._upses.monitors),
             )
             notify.ready(f"fleet {self._config.fleet}")
             await self._stop.wait()
@@ -170,7 +167,7 @@ class Server:
             self._drilling.stop("the server stops")
             # What has just happened, such as the commit of this very host, is told after the boot.
             self._look()
-            tasks = (*parts, *self._watches.values())
+            tasks = (*parts, *self._upses.watches.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -179,22 +176,10 @@ class Server:
         for listener in listeners:
             listener.close()
         self._hub.close()
-        await self._memory.keep(self._supplies(), changed=True)
+        await self._memory.keep(self._upses.supplies(), changed=True)
         await self._host_memory.close(self._roster)
         await self._history.close()
         return 1 if self._broken else 0
-
-    async def _listen(self) -> list[asyncio.Server]:
-        loop = asyncio.get_running_loop()
-        listeners = []
-        for sock in bound(self._config.listen.address, self._config.listen.port):
-            listener = await loop.create_server(
-                lambda: Session(self._hub), sock=sock, backlog=TAKEN_AT_ONCE
-            )
-            sock.listen(BACKLOG)
-            listeners.append(listener)
-            self._addresses.append("{} port {}".format(*sock.getsockname()))
-        return listeners
 
     def _keep_running(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside; a server without one of its parts must not look alive."""
@@ -208,32 +193,19 @@ class Server:
             self._broken = True
             self._stop.set()
 
-    def _watch(self, name: str, known: Supply | None = None) -> None:
-        ups = self._config.upses[name]
-        sensor = sensors.create(ups)
-        supply = supply_for(ups, sensor, self._config, known)
-        if known is None:
-            supply = self._memory.recall(name, supply)
-        monitor = Monitor(name, ups, sensor, supply, self._changed)
-        self._monitors[name] = monitor
-        self._watches[name] = self._keep_running(monitor.run())
-
-    def _supplies(self) -> dict[str, Any]:
-        return {name: monitor.supply for name, monitor in self._monitors.items()}
-
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._state_id = secrets.token_hex(16)
-        self._scribe.mains(self._supplies())
+        self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await asyncio.gather(
-                self._memory.keep(self._supplies(), changed=True), self._waker.begin(monitor)
+                self._memory.keep(self._upses.supplies(), changed=True), self._waker.begin(monitor)
             )
             self._hub.publish(changed=True)
         else:
             self._hub.publish(changed=True)
             self._waker.look()
-            await self._memory.keep(self._supplies(), changed=True)
+            await self._memory.keep(self._upses.supplies(), changed=True)
         self._look()
 
     def _look(self) -> None:
@@ -243,9 +215,9 @@ class Server:
             recovery, order = self._waker.seen(), self._ordering.warnings
             self._notifier.observe(
                 seen(
-                    self._supplies(),
+                    self._upses.supplies(),
                     self._roster,
-                    self._policy,
+                    policy_of(self._config),
                     ends,
                     now,
                     order=order,
@@ -258,7 +230,7 @@ class Server:
         ordered = self._order is not None and self._order.told() is not None
         if ordered:
             return "the fleet is being shut down"
-        return "hosts are being brought back from an outage" if self._waker.seen().open else ""
+        return "hosts are being brought back" if self._waker.open else ""
 
     def _publish_news(self) -> None:
         """Push a state that is not the last one again."""
@@ -266,39 +238,33 @@ class Server:
         self._hub.publish(changed=True)
 
     def _state(self) -> State:
-        now = boottime()
         return State(
             id=self._state_id,
             lease=self._config.lease,
-            policy=self._policy,
-            upses={name: monitor.supply.news(now) for name, monitor in self._monitors.items()},
+            policy=policy_of(self._config),
+            upses=self._upses.news(),
             drill=self._drilling.drills.told(),
         )
 
     def _own(self, name: str) -> Own:
-        order = self._order.told() if self._order else None
+        fleets, alone = self._order.told() if self._order else None, self._drilling.live.order(name)
         return Own(
             drill_waits=self._drilling.drills.waits(name),
-            waits=self._roster.still_up(name),
+            waits=self._waits(name, alone=alone is not None and fleets is None),
             noted=self._history.noted.get(name, 0),
-            order=order or self._drilling.live.order(name),
+            order=fleets or alone,
         )
+
+    def _waits(self, name: str, *, alone: bool) -> tuple[str, ...] | None:
+        """Return for whom a host waits still; who is shut down `alone` would wait in vain."""
+        if not self._roster.waits_for(name):
+            return None
+        return () if alone else self._roster.still_up(name)
 
     def _in_outage(self) -> bool:
         """Whether hosts may be going down: by an outage, or by the operator's order."""
         ordered = self._order is not None and self._order.told() is not None
-        return ordered or any(monitor.supply.outage for monitor in self._monitors.values())
-
-    def _packs(self) -> dict[str, Pack]:
-        """Return the UPSes as the budget of the order needs them."""
-        now = boottime()
-        return {
-            name: Pack(
-                Battery(monitor.supply.news(now), monitor.supply.full_runtime, monitor.ups.confirm),
-                known=monitor.ups.runtime is not None or monitor.supply.measured is not None,
-            )
-            for name, monitor in self._monitors.items()
-        }
+        return ordered or self._upses.in_outage
 
     def _noticed(self, name: str) -> None:
         """Something has become known of a host: it joined, left, or said what it does."""
@@ -311,18 +277,6 @@ class Server:
         """Keep what is known of the hosts: of who goes down at once, of the rest every second."""
         self._kept_at = boottime()
         self._host_memory.keep(self._roster, urgent=self._in_outage())
-
-    @property
-    def _policy(self) -> Policy:
-        policy = self._config.policy
-        return Policy(
-            after=policy.after,
-            refill_ratio=self._config.refill_ratio,
-            charge_below=policy.charge_below,
-            charge_drop=policy.charge_drop,
-            runtime_below=policy.runtime_below,
-            low_battery=policy.low_battery,
-        )
 
     def _answer(self, message: Message, user: int) -> Message:
         """Answer a program on this host."""
@@ -356,7 +310,7 @@ class Server:
         while True:
             await asyncio.sleep(REMEMBER_EVERY)
             self._history.watch()
-            await self._memory.keep(self._supplies(), changed=False)
+            await self._memory.keep(self._upses.supplies(), changed=False)
 
     async def _sweep(self) -> None:
         while True:
@@ -368,32 +322,8 @@ class Server:
                 self._waker.look()
                 self._look()
             self._keep_hosts()
-            if all(monitor.looking for monitor in self._monitors.values()):
+            if self._upses.looked_at:
                 notify.alive()
-
-    async def _announce(self) -> None:
-        """Announce the server, and answer whoever asks for it."""
-        wanted = self._config.announce
-        if not wanted.enabled:
-            return
-        loop = asyncio.get_running_loop()
-        listen = self._config.listen
-        announcer = Announcer(
-            listen.port, self._config.fleet, wanted.interfaces, address=listen.address
-        )
-        try:
-            for sock in announcer.sockets:
-                loop.add_reader(sock.fileno(), announcer.on_readable, sock)
-            while True:
-                try:
-                    announcer.announce()
-                except Exception:
-                    log.exception("not announced: who has no address does not find this server")
-                await asyncio.sleep(wanted.interval)
-        finally:
-            for sock in announcer.sockets:
-                loop.remove_reader(sock.fileno())
-            announcer.close()
 
     def _reload(self) -> None:
         """Apply a good configuration; keep the running one on a bad one."""
@@ -425,17 +355,7 @@ class Server:
         for name in ("fleet", "listen", "announce", "state_dir", "runtime_dir"):
             if getattr(before, name) != getattr(config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
-        for name in list(self._monitors):
-            if name not in config.upses:
-                self._watches.pop(name).cancel()
-                del self._monitors[name]
-        unchanged = (before.policy, before.refill_ratio) == (config.policy, config.refill_ratio)
-        for name, ups in config.upses.items():
-            earlier = self._monitors.get(name)
-            if earlier is None or earlier.ups != ups or not unchanged:
-                if earlier:
-                    self._watches.pop(name).cancel()
-                self._watch(name, earlier.supply if earlier else None)
+        self._upses.watch(config, before)
         self._state_id = secrets.token_hex(16)
         self._hub.publish(changed=True)
         self._reloaded.set()
@@ -453,7 +373,7 @@ class Server:
         now, budget = boottime(), self._ordering.budget()
         return {
             **of_config(self._config),
-            "policy": to_json(self._policy),
+            "policy": to_json(policy_of(self._config)),
             "version": __version__,
             "program": powmonman.__file__,
             "server": socket.gethostname(),
@@ -462,7 +382,7 @@ class Server:
             "warnings": self._ordering.warnings,
             "order": self._ordering.report(budget),
             "last_push": self._hub.last_push,
-            "upses": {name: of_ups(monitor, now) for name, monitor in self._monitors.items()},
+            "upses": {name: of_ups(monitor, now) for name, monitor in self._upses.monitors.items()},
             "clients": [
                 {**row, "order": budget.row(row["name"])}
                 for row in self._roster.rows(now, self._state_id)

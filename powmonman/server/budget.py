@@ -10,14 +10,13 @@ from powmonman.core.feeds import feeding
 from powmonman.core.forecast import Battery, forecast
 from powmonman.core.messages import UpsNews
 from powmonman.core.order import ASSUMED_TAKES, Going, Turn
-from powmonman.core.plan import Rules
 from powmonman.core.power import PowerState
-from powmonman.server.roster import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from powmonman.core.messages import Policy
+    from powmonman.core.plan import Rules
     from powmonman.server.roster import Host, Roster
 
 MOST_WARNINGS = 20
@@ -106,13 +105,11 @@ def warnings_of(roster: Roster, packs: Mapping[str, Pack], policy: Policy) -> li
 def _going(host: Host, packs: Mapping[str, Pack], policy: Policy) -> Going:
     hello = host.hello
     assert hello is not None  # noqa: S101 - the caller has looked
-    own = {name: getattr(hello, name) for name in POLICY}
-    rules = Rules(**own, upses=hello.upses, min_supplies=hello.min_supplies)
     batteries = {name: pack.battery for name, pack in packs.items()}
     return Going(
-        earliest=forecast(batteries, rules, policy).shutdown,
+        earliest=forecast(batteries, hello, policy).shutdown,
         takes=ASSUMED_TAKES if host.takes is None else host.takes,
-        ends=_ends(batteries, rules),
+        ends=_ends(batteries, hello),
         measured=host.takes is not None,
     )
 

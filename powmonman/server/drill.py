@@ -17,7 +17,6 @@ from powmonman.core.drill import LARGEST_SCALE, LONGEST
 from powmonman.core.drill_stage import Part, Phase, Stage
 from powmonman.core.feeds import feeding
 from powmonman.core.forecast import Battery, Forecast, forecast
-from powmonman.core.plan import Rules
 from powmonman.core.policy import LONGEST_LEASE
 from powmonman.core.power import PowerState
 from powmonman.service.apart import apart
@@ -310,28 +309,10 @@ class Drills:
             if name in upses
         }
         return {
-            name: forecast(batteries, rules_of(host.hello), self._fleet.policy())
+            name: forecast(batteries, host.hello, self._fleet.policy())
             for name, host in self._fleet.roster.hosts.items()
             if host.connected and host.hello is not None
         }
-
-
-def rules_of(hello: Hello) -> Rules:
-    """Return what a host has said that it goes by."""
-    return Rules(
-        after=hello.after,
-        charge_below=hello.charge_below,
-        charge_drop=hello.charge_drop,
-        runtime_below=hello.runtime_below,
-        low_battery=hello.low_battery,
-        min_observe=hello.min_observe,
-        confirm=hello.confirm,
-        upses=hello.upses,
-        min_supplies=hello.min_supplies,
-        wait_for=hello.wait_for,
-        wait_timeout=hello.wait_timeout,
-        dry_run=hello.dry_run,
-    )
 
 
 def _phase(part: Part) -> str:

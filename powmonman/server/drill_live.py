@@ -1,7 +1,8 @@
 """One host really shut down and woken again, on the operator's word, with the times it takes.
 
 This is no drill that switches nothing off: it is an order to one host, given while the mains are
-good. The host is recorded as one to be woken before the order is given.
+good. The host is recorded as one to be woken before the order is given, and the recovery wakes it
+once it is down. It waits for no other host: none of them goes.
 
 | phase   | ends when                                        | next   | fails after   |
 |---------|--------------------------------------------------|--------|---------------|
@@ -14,7 +15,6 @@ good. The host is recorded as one to be woken before the order is given.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,6 @@ log = logging.getLogger("powmonman.server")
 EVERY = 0.2
 COMMIT = 60.0
 GOING = 1800.0
-MOST_BACKOFF = 8
 OVER = ("back", "failed")
 
 
@@ -45,17 +44,19 @@ class Ways:
     Attributes:
         hindrance: Returns why nothing may begin now; empty if it may.
         trouble: Returns what of the real power ends it; empty if nothing.
-        due: Records a host as one that must be woken, on disk.
+        obstacle: Returns why a host could not be woken; empty if it could.
+        due: Records a host as one that must be woken, on disk, but not before `wake`.
         down: Whether a host that has committed is down.
-        wake: Wakes a host; returns what is wrong with that.
+        wake: Lets the recovery wake the host that is due, until it is back.
         publish: Pushes a new state to everybody.
     """
 
     hindrance: Callable[[], str]
     trouble: Callable[[], str]
+    obstacle: Callable[[str], str]
     due: Callable[[str], Awaitable[None]]
     down: Callable[[str], bool]
-    wake: Callable[[Host], Awaitable[str]]
+    wake: Callable[[], None]
     publish: Callable[[], None]
 
 
@@ -112,44 +113,47 @@ class Live:
         }
 
     def _unfit(self, host: Host, hello: Hello) -> str:
-        wake = self._config().recovery.hosts.get(host.name)
-        macs = hello.macs or (wake.macs if wake else ())
         if not host.connected:
             return f"{host.name} is not connected"
         if hello.dry_run:
             return f"{host.name} is in dry run: it would not go down"
-        if wake is not None and wake.method == "none":
-            return f"nobody wakes {host.name}: its method is none"
-        if (wake is None or wake.method == "wake_on_lan") and not macs:
-            return f"no MAC address of {host.name} is known: it could not be woken"
-        return ""
+        why = self._ways.obstacle(host.name)
+        return f"{host.name} could not be woken: {why}" if why else ""
 
     async def _run(self, host: Host) -> None:
-        await self._ways.due(host.name)
-        self._given = Given()
-        began = self._given.at
-        log.critical("%s is shut down for a drill, and woken again", host.name)
-        self._ways.publish()
         try:
-            async with asyncio.timeout(COMMIT):
-                await self._until("committed", began, lambda: (host.committed_at or 0.0) >= began)
-            self._phase = "going"
-            async with asyncio.timeout(GOING):
-                await self._until("down", began, lambda: self._ways.down(host.name))
-            self._phase = "waking"
-            self._times["woken"] = boottime() - began
-            async with asyncio.timeout(self._config().recovery.give_up):
-                await self._woken(host, began)
+            await self._ways.due(host.name)
+            await self._order(host)
         except TimeoutError:
             self._fail(f"nothing more within the time that it has: {self._phase}")
         except _TroubleError as error:
             self._fail(str(error))
+        except Exception as error:
+            log.exception("an error that nobody thought of ends the live drill")
+            self._fail(f"{type(error).__name__}: {error}")
         else:
             self._phase = "back"
             log.warning("%s is back, %.0f s after the order", host.name, self._times["back"])
 
+    async def _order(self, host: Host) -> None:
+        self._given = Given()
+        began = self._given.at
+        log.critical("%s is shut down for a drill, and woken again", host.name)
+        self._ways.publish()
+        async with asyncio.timeout(COMMIT):
+            await self._until("committed", began, lambda: (host.committed_at or 0.0) >= began)
+        self._phase = "going"
+        async with asyncio.timeout(GOING):
+            await self._until("down", began, lambda: self._is_down(host.name))
+        self._phase = "waking"
+        self._ways.wake()
+        self._times["woken"] = boottime() - began
+        async with asyncio.timeout(self._config().recovery.give_up):
+            await self._until("back", began, lambda: self._is_back(host.name))
+
     def _fail(self, reason: str) -> None:
         self._phase, self._reason = "failed", reason
+        self._ways.wake()
         name = self._host.name if self._host else "?"
         log.error("%s: the live drill failed: %s", name, reason)
 
@@ -160,23 +164,11 @@ class Live:
             await asyncio.sleep(EVERY)
         self._times[what] = boottime() - began
 
-    async def _woken(self, host: Host, began: float) -> None:
-        waker = asyncio.create_task(self._wake_again_and_again(host))
-        try:
-            await self._until("back", began, lambda: self._is_back(host.name))
-        finally:
-            waker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await waker
-
-    async def _wake_again_and_again(self, host: Host) -> None:
-        repeat = self._config().recovery.repeat
-        pause, longest = repeat, MOST_BACKOFF * repeat
-        while True:
-            if fault := await self._ways.wake(host):
-                log.warning("%s can't be woken: %s", host.name, fault)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
+    def _is_down(self, name: str) -> bool:
+        """Raises _TroubleError when it never will be."""
+        if self._is_back(name):
+            raise _TroubleError("it has booted before it was down: it restarts, or others wake it")
+        return self._ways.down(name)
 
     def _is_back(self, name: str) -> bool:
         host = self._roster.hosts.get(name)

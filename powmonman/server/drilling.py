@@ -13,7 +13,6 @@ from powmonman.core.drill_facts import facts
 from powmonman.core.events import Event, Kind
 from powmonman.core.messages import StartDrill
 from powmonman.net import wake
-from powmonman.server import waking
 from powmonman.server.drill import Drills
 from powmonman.server.drill_live import Live, Ways
 from powmonman.server.seen import seen_in
@@ -21,12 +20,11 @@ from powmonman.service.apart import apart
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from powmonman.core.drill_stage import Stage
     from powmonman.core.messages import StopDrill
     from powmonman.notify import Notifier
     from powmonman.server.drill import Fleet
+    from powmonman.server.recovery import Waker
     from powmonman.server.roster import Host
     from powmonman.server.scribe import Scribe
 
@@ -43,17 +41,18 @@ class Drilling:
         fleet: Fleet,
         notifier: Notifier,
         scribe: Scribe,
-        due: Callable[[str], Awaitable[None]],
+        waker: Waker,
     ) -> None:
-        """Take part; `due` records a host as one to be woken, on disk."""
+        """Take part in what these do."""
         self._fleet, self._notifier, self._scribe = fleet, notifier, scribe
         self.drills = Drills(replace(fleet, busy=self._busy), self._test_waking, self._ended)
         ways = Ways(
             hindrance=self.drills.hindrance,
             trouble=self.drills.trouble,
-            due=due,
+            obstacle=waker.obstacle,
+            due=waker.expose,
             down=self._is_down,
-            wake=self._wake,
+            wake=waker.gone,
             publish=fleet.publish,
         )
         self.live = Live(fleet.roster, fleet.config, ways)
@@ -125,14 +124,6 @@ class Drilling:
             ports=(config.listen.port,),
         )
         return "" if sent.by else means.fault or "; ".join(sent.faults)
-
-    async def _wake(self, host: Host) -> str:
-        means = self._fleet.means(host.name)
-        if means.fault:
-            return means.fault
-        if means.method == "command":
-            return await waking.run(means)
-        return waking.send(means, self._fleet.config().recovery)[1]
 
     def _is_down(self, name: str) -> bool:
         """Whether a host that has committed is down."""

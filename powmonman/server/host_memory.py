@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.core.records import RecordError, from_json, to_json
-from powmonman.server.memory import DISK_TIMEOUT, Disk
+from powmonman.server.disk import Disk, File, faults
 from powmonman.server.roster import HostRecord
 from powmonman.service.clock import boot_id, boottime
-from powmonman.service.files import read_json, write_json
+from powmonman.service.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,21 +37,25 @@ class HostMemory:
     """The two copies of what is known of every host."""
 
     def __init__(self, runtime_dir: str, state_dir: str) -> None:
-        self._volatile = Path(runtime_dir) / FILE
-        self._durable = Path(state_dir) / FILE
-        self._disk = Disk(self._durable, self._wrote)
+        loss = "who is down would be forgotten in a power cut"
+        self._volatile = File(Path(runtime_dir) / FILE, loss)
+        self._disk = Disk(Path(state_dir) / FILE, loss)
         self._kept: dict[str, HostRecord] = {}
         self._written: dict[str, HostRecord] = {}
         self._written_at = -SPARED
         self._seen = -1
         self._behind = self._again = self._urgent = False
         self._writing: asyncio.Task[None] | None = None
-        self.faults: dict[str, str] = {}
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the copies, by path."""
+        return faults(self._volatile, self._disk)
 
     def recall(self) -> tuple[dict[str, HostRecord], bool]:
         """Return what an earlier process knew, and whether this host has run on since."""
-        for path in (self._volatile, self._durable):
-            kept = read_json(path, LARGEST)
+        for file in (self._volatile, self._disk):
+            kept = read_json(file.path, LARGEST)
             hosts = kept.get("hosts") if kept else None
             if not kept or not isinstance(hosts, dict):
                 continue
@@ -71,17 +75,13 @@ class HostMemory:
             return
         self._seen, self._urgent, self._again = roster.changes, urgent, False
         records = roster.records()
+        body = _body(records)
         if records != self._kept or faulty:
             self._kept = records
-            try:
-                write_json(self._volatile, _body(records), durable=False)
-            except OSError as error:
-                self._wrote(self._volatile, error.strerror or str(error))
-            else:
-                self._wrote(self._volatile, "")
+            self._volatile.put(body)
         lasting = {name: replace(record, since=None) for name, record in records.items()}
         self._behind = lasting != self._written
-        if not (self._behind or str(self._durable) in self.faults):
+        if not (self._behind or self._disk.fault):
             return
         if not (rested or urgent or _fates(lasting) != _fates(self._written)):
             return
@@ -89,7 +89,7 @@ class HostMemory:
             self._again = True
             return
         self._written, self._written_at, self._behind = lasting, now, False
-        self._writing = asyncio.ensure_future(self._write(_body(records)))
+        self._writing = asyncio.ensure_future(self._disk.write(body))
 
     async def close(self, roster: Roster) -> None:
         """Write what is due, and wait for the disk, but not for long."""
@@ -99,24 +99,6 @@ class HostMemory:
         self.keep(roster, urgent=True)
         if self._writing is not None:
             await self._writing
-
-    async def _write(self, body: dict[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(DISK_TIMEOUT):
-                await self._disk.write(body)
-        except TimeoutError:
-            self._wrote(self._durable, f"not written within {DISK_TIMEOUT:.0f} s")
-
-    def _wrote(self, path: Path, fault: str) -> None:
-        """Report what has become of a write, where that is news."""
-        if fault == self.faults.get(str(path), ""):
-            return
-        if fault:
-            log.error("%s: %s · who is down would be forgotten in a power cut", path, fault)
-            self.faults[str(path)] = fault
-        else:
-            log.info("%s can be written again", path)
-            del self.faults[str(path)]
 
 
 def _body(records: Mapping[str, HostRecord]) -> dict[str, Any]:

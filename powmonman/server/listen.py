@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -11,7 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Limits
+    from collections.abc import Callable
+
+    from powmonman.config.schema import Limits, Listen
 
 log = logging.getLogger("powmonman.server")
 
@@ -22,6 +25,23 @@ BACKLOG = 4096
 TAKEN_AT_ONCE = 64
 # Files that are no connections: sensors, state files, logs, and whoever is just being hung up on.
 SPARE_FILES = 256
+
+
+async def listening(
+    where: Listen, new_session: Callable[[], asyncio.Protocol]
+) -> tuple[list[asyncio.Server], list[str]]:
+    """Let clients connect; return what listens, and at which addresses, in words.
+
+    Raises:
+        OSError: As for `bound`.
+    """
+    loop = asyncio.get_running_loop()
+    listeners, addresses = [], []
+    for sock in bound(where.address, where.port):
+        listeners.append(await loop.create_server(new_session, sock=sock, backlog=TAKEN_AT_ONCE))
+        sock.listen(BACKLOG)
+        addresses.append("{} port {}".format(*sock.getsockname()))
+    return listeners, addresses
 
 
 def bound(address: str, port: int) -> list[socket.socket]:

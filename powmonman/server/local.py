@@ -1,6 +1,6 @@
 """For programs on the server's own host: a Unix socket that root and the group may open.
 
-One line in (`query` or `shutdown-fleet`), one line out, closed: the same words as on the network.
+One line in (what `core.messages` lets root say), one line out, closed.
 """
 
 from __future__ import annotations

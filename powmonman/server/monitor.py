@@ -16,7 +16,8 @@ from powmonman.service.clock import boottime
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from powmonman.config.schema import ServerConfig, Ups
+    from powmonman.config.schema import ServerConfig
+    from powmonman.config.sources import Ups
     from powmonman.sensors import Sensor
 
 log = logging.getLogger("powmonman.server")

@@ -32,7 +32,8 @@ class Ordering:
     Args:
         active: Whether an outage or the operator's order is in progress.
         tell: Pushes the state to the clients with these names.
-        found_down: Is given the name of a host that is down now, its outage, and how that is known.
+        found_down: Is given the name of a host that is down now, its outage, how that is known, and
+            since when (CLOCK_BOOTTIME) it has not been connected.
         packs: The UPSes now.
         policy: The fleet's policy now.
         ask_one: Asks a host at an address, by the way in which it is known to answer.
@@ -46,7 +47,7 @@ class Ordering:
         tell: Callable[[Iterable[str]], None],
         packs: Callable[[], Mapping[str, Pack]],
         policy: Callable[[], Policy],
-        found_down: Callable[[str, str, str], None] = lambda *_: None,
+        found_down: Callable[[str, str, str, float | None], None] = lambda *_: None,
         ask_one: Callable[[str, int | None], Awaitable[Asked]] = ask,
     ) -> None:
         self._roster = roster
@@ -99,7 +100,7 @@ class Ordering:
                 self._down[name] = why
                 log.warning("%s is down: %s", name, why, extra=fields)
                 if host is not None and not host.presence.dry_run:
-                    self._found_down(name, host.outage, why)
+                    self._found_down(name, host.outage, why, host.since)
             else:
                 del self._down[name]
                 log.warning("%s is not down any more", name, extra=fields)

@@ -37,12 +37,12 @@ from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.core.timeline import Kind
 from powmonman.net.wake import digits
 from powmonman.server import waking
-from powmonman.server.memory import DISK_TIMEOUT, Disk
+from powmonman.server.disk import Disk
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from powmonman.config.schema import ServerConfig
     from powmonman.core.messages import Hello
@@ -83,8 +83,8 @@ class Waker:
         self._monitors = monitors
         self._state_id = state_id
         self._note = note
-        self._path = Path(config.state_dir) / FILE
-        self._disk_fault = ""
+        loss = "a power cut would leave hosts down for good"
+        self._disk = Disk(Path(config.state_dir) / FILE, loss)
         self._faults: dict[str, str] = {}
         self._known: dict[str, tuple[Hello, str, Known]] = {}
         self._commands: dict[str, asyncio.Task[None]] = {}
@@ -92,7 +92,7 @@ class Waker:
         self._written_connected: dict[str, Known] = {}
         self._written_at = boottime()
         self._due = asyncio.Event()
-        self._disk: Disk | None = None
+        self._going = self._error = ""
         self._record = self._recalled() if self.enabled else Recovery()
 
     @property
@@ -105,14 +105,17 @@ class Waker:
         """What is wrong, one line each, for the server's report."""
         if not self.enabled:
             return []
-        disk = [f"{self._path}: {self._disk_fault}"] if self._disk_fault else []
-        return disk + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
+        found = [f"{self._disk.path}: {self._disk.fault}"] if self._disk.fault else []
+        found += [f"recovery: {self._error}"] if self._error else []
+        return found + [f"{name} can't be woken: {why}" for name, why in self._faults.items()]
 
     def reconfigure(self, config: ServerConfig) -> None:
         """Go on with another configuration; `state_dir` takes effect with a restart."""
         before, self._config = self._config, replace(config, state_dir=self._config.state_dir)
         if self.enabled and not before.recovery.enabled:
             self._record = self._recalled()
+        elif not self.enabled:
+            self._record = Recovery()
         if config.clients:
             here = {name for name, host in self._roster.hosts.items() if host.connected}
             gone = {*self._record.hosts, *self._record.connected} - here - {*config.clients}
@@ -125,37 +128,69 @@ class Waker:
         outage = monitor.supply.outage
         if not self.enabled or outage is None:
             return
-        scene = self._scene()
-        # A reload may have removed it meanwhile; its outage has begun all the same.
-        scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
-        self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
-        if self._marks() != self._written:
-            await self._write()
+        with self._survived():
+            scene = self._scene()
+            # A reload may have removed it meanwhile; its outage has begun all the same.
+            scene.upses.setdefault(monitor.name, _supply(monitor, scene.now))
+            self._record = recovery.begun(self._record, monitor.name, outage.began, scene)
+            if self._marks() != self._written:
+                await self._write()
+
+    def obstacle(self, name: str) -> str:
+        """Return why `name` could not be woken now, were it off; empty if it could be."""
+        if not self.enabled:
+            return "recovery is not enabled"
+        known = self._known_of(self._roster.hosts[name])
+        fault = self.means(name).fault
+        return fault or recovery.unready(self._record, known, self._scene(), self._limits)
 
     async def expose(self, name: str) -> None:
-        """`name` is about to be shut down on the operator's word, and woken again."""
-        host = self._roster.hosts.get(name)
-        if self.enabled and host is not None and host.hello is not None:
-            due = Due(self._known_of(host), committed=True)
-            self._record = replace(self._record, hosts={**self._record.hosts, name: due})
-            await self._write()
+        """`name` is about to be shut down on the operator's word, and woken once it is `gone`."""
+        known = self._known_of(self._roster.hosts[name])
+        self._going, self._record = name, recovery.exposed(self._record, name, known)
+        await self._write()
+
+    def gone(self) -> None:
+        """Who was exposed is down, or nobody knows: it is woken from now on."""
+        self._going = ""
+        self.look()
+
+    @property
+    def open(self) -> bool:
+        """Whether hosts are being brought back."""
+        return bool(self._record.open)
 
     def order(self) -> None:
         """The operator has ordered the fleet to shut down."""
         if self.enabled:
-            self._record = recovery.ordered(self._record, self._scene())
+            with self._survived():
+                self._record = recovery.ordered(self._record, self._scene())
             self._due.set()
 
     def look(self) -> None:
         """Take the fleet as it is, about once a second and whenever a UPS changes; never waits."""
         if not self.enabled:
             return
-        scene = self._scene()
-        self._record, actions = recovery.look(self._record, scene, self._limits)
-        for action in actions:
-            self._carry_out(action)
-        if self._marks() != self._written or self._is_late():
-            self._due.set()
+        with self._survived():
+            scene = self._scene()
+            self._record, actions = recovery.look(self._record, scene, self._limits)
+            for action in actions:
+                self._carry_out(action)
+            if self._marks() != self._written or self._is_late():
+                self._due.set()
+
+    @contextlib.contextmanager
+    def _survived(self) -> Iterator[None]:
+        """Let an error cost no host the news of an outage, which is told after this."""
+        try:
+            yield
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if text != self._error:
+                log.exception("an error that nobody thought of: recovery may not go on")
+            self._error = text
+        else:
+            self._error = ""
 
     async def run(self) -> None:
         """Keep the record on disk until cancelled."""
@@ -164,7 +199,7 @@ class Waker:
                 self._due.clear()
                 await self._write()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_EVERY if self._disk_fault else PROBE_EVERY):
+                async with asyncio.timeout(RETRY_EVERY if self._disk.fault else PROBE_EVERY):
                     await self._due.wait()
 
     async def close(self) -> None:
@@ -176,7 +211,9 @@ class Waker:
             await self._write(clean=True)
 
     def seen(self) -> RecoverySeen:
-        """Return what people may have to be told of."""
+        """Return what people may have to be told of; whoever had a host shut down sees it come."""
+        if not self._record.cause:
+            return RecoverySeen(given_up=self._record.those(Fate.GIVEN_UP))
         back = self._record.those(Fate.BACK)
         return RecoverySeen(
             open=len(self._record.open),
@@ -244,6 +281,7 @@ class Waker:
                 for name, host in self._roster.hosts.items()
                 if host.hello is not None
             },
+            self._going,
         )
 
     def _present(self, host: Host, state_id: str) -> Present:
@@ -284,7 +322,7 @@ class Waker:
             self._wake(action.host)
         elif isinstance(action, Settled):
             self._settled(action.host, action.fate)
-        else:
+        elif self._record.cause:
             _say_recovered(action)
             self._noted(self._record.cause, Kind.RECOVERED, "", f"{action.back} back")
 
@@ -299,7 +337,8 @@ class Waker:
         if fate is Fate.BACK:
             times = "once" if due.wakes == 1 else f"{due.wakes} times"
             woken = f", woken {times}" if due.wakes else ", without being woken"
-            log.info("%s is back %.0f s after its mains%s", name, due.good, woken, extra=extra)
+            after = f" {due.good:.0f} s after its mains" if self._record.cause else ""
+            log.info("%s is back%s%s", name, after, woken, extra=extra)
             self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
         elif fate is Fate.STAYED:
             log.info("%s was not taken down", name, extra=extra)
@@ -372,34 +411,18 @@ class Waker:
         }
 
     async def _write(self, *, clean: bool = False) -> None:
-        """Write the record; never takes longer than `DISK_TIMEOUT`."""
-        if self._disk is None:
-            self._disk = Disk(self._path, self._wrote)
+        """Write the record; never takes longer than `disk.TIMEOUT`."""
         record = self._record.lasting()
         self._written, self._written_connected = self._marks(), record.connected
         self._written_at = boottime()
-        body = {"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)}
-        try:
-            async with asyncio.timeout(DISK_TIMEOUT):
-                await self._disk.write(body)
-        except TimeoutError:
-            self._wrote(self._path, f"not written within {DISK_TIMEOUT:.0f} s")
-
-    def _wrote(self, path: Path, fault: str) -> None:
-        if fault == self._disk_fault:
-            return
-        if fault:
-            log.error("%s: %s · a power cut would leave hosts down for good", path, fault)
-        else:
-            log.info("%s can be written again", path)
-        self._disk_fault = fault
+        await self._disk.write({"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)})
 
     def _recalled(self) -> Recovery:
-        kept = read_json(self._path, LARGEST)
+        kept = read_json(self._disk.path, LARGEST)
         if kept is None:
-            if not os.path.lexists(self._path):
+            if not os.path.lexists(self._disk.path):
                 return Recovery()
-            log.error("%s can't be read: every host that is known is due", self._path)
+            log.error("%s can't be read: every host that is known is due", self._disk.path)
             return self._assumed()
         record = recovery.resumed(_record(kept.get("recovery")))
         same_boot = bool(boot_id()) and kept.get("boot_id") == boot_id()

@@ -1,16 +1,30 @@
-"""Parts of the report that `powmonman status` and `powmonman plan` show."""
+"""What is told of the configuration and the UPSes: to clients, and by `status` and `plan`."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Events
+from powmonman.config.notify_keys import Events
+from powmonman.core.messages import Policy
 from powmonman.core.records import to_json
 
 if TYPE_CHECKING:
     from powmonman.config.schema import ServerConfig
     from powmonman.server.monitor import Monitor
+
+
+def policy_of(config: ServerConfig) -> Policy:
+    """Return the fleet's policy as clients are told it."""
+    policy = config.policy
+    return Policy(
+        after=policy.after,
+        refill_ratio=config.refill_ratio,
+        charge_below=policy.charge_below,
+        charge_drop=policy.charge_drop,
+        runtime_below=policy.runtime_below,
+        low_battery=policy.low_battery,
+    )
 
 
 def of_config(config: ServerConfig) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Order, Place
+from powmonman.config.order_keys import Order, Place
+from powmonman.config.shutdown_keys import HostPolicy
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
-from powmonman.core.presence import Answer, Bounds, Presence
+from powmonman.core.presence import GOING, Answer, Bounds, Presence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,16 +19,7 @@ if TYPE_CHECKING:
 
 
 # What a host says of its own policy in its hello.
-POLICY = (
-    "after",
-    "charge_below",
-    "charge_drop",
-    "runtime_below",
-    "low_battery",
-    "min_observe",
-    "confirm",
-)
-GOING = frozenset({"committed", "halting"})
+POLICY = tuple(part.name for part in fields(HostPolicy))
 SHUTDOWNS_KEPT = 3
 # In seconds; no host says more in earnest.
 LONGEST_SHUTDOWN = 86400.0

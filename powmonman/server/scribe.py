@@ -46,6 +46,7 @@ class Scribe:
         self._history = history
         self._supplies: dict[str, tuple[str, PowerState, bool]] = {}
         self._open: dict[str, str] = {}
+        self._began: dict[str, float] = {}
         self._known: dict[str, None] = {}
         self._told: set[tuple[str, str, str]] = set()
         self._gone: dict[str, tuple[str, str]] = {}
@@ -81,6 +82,7 @@ class Scribe:
 
     def _begin(self, name: str, supply: Supply, outage: str, began: float) -> None:
         self._open[name] = outage
+        self._began[outage] = began
         self._remember(outage)
         self._history.begin(outage, name, began=began)
         charge = supply.outage.charge if supply.outage else None
@@ -88,6 +90,7 @@ class Scribe:
 
     def _over(self, name: str, why: str = "") -> None:
         outage = self._open.pop(name)
+        self._began.pop(outage, None)
         if why:
             del self._supplies[name]
         self._history.note(outage, Kind.NOTE if why else Kind.MAINS_BACK, name if why else "", why)
@@ -159,10 +162,14 @@ class Scribe:
             self._history.note(each, Kind.LEFT, name, boot=hello.boot_id if hello else "")
 
     @harmless
-    def down(self, name: str, outage: str, why: str) -> None:
-        """`name` does not answer any more, and counts as down in `outage`, or in those open now."""
+    def down(self, name: str, outage: str, why: str, left: float | None = None) -> None:
+        """`name` does not answer any more, and counts as down in `outage`.
+
+        Without one it does in those open now, unless it had `left` (CLOCK_BOOTTIME) before them.
+        """
         known = outage or self._gone.get(name, ("", ""))[0]
-        for each in [known] if known else dict.fromkeys(self._open.values()):
+        during = (each for each, began in self._began.items() if left is None or left >= began)
+        for each in [known] if known else during:
             self._history.note(each, Kind.DOWN, name, why)
 
     @harmless

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from powmonman.core.drill_stage import Part, Stage
-    from powmonman.core.messages import Policy, UpsNews
+    from powmonman.core.messages import Policy
     from powmonman.core.outage import Supply
     from powmonman.server.roster import Host, Roster
 
@@ -42,9 +42,9 @@ def seen(
 
 def seen_in(stage: Stage, roster: Roster, policy: Policy) -> Seen:
     """Return the fleet as the drill has it: what hosts say there is as in a dry run."""
-    upses = {name: supply.news(stage.at) for name, supply in stage.supplies.items()}
+    upses = {name: _ups(supply, stage.at) for name, supply in stage.supplies.items()}
     return Seen(
-        upses={name: _news(news, stage.supplies[name]) for name, news in upses.items()},
+        upses=upses,
         hosts=tuple(
             _drilled(host, part, policy, next((ups.outage for ups in upses.values()), ""))
             for name, host in roster.hosts.items()
@@ -72,23 +72,7 @@ def _drilled(host: Host, part: Part, policy: Policy, outage: str) -> HostSeen:
 
 
 def _ups(supply: Supply, now: float) -> UpsSeen:
-    return _news(supply.news(now), supply)
-
-
-def _news(news: UpsNews, supply: Supply) -> UpsSeen:
-    return UpsSeen(
-        state=news.state,
-        outage=news.outage,
-        age=news.age,
-        spent=news.spent,
-        full=supply.full_runtime,
-        charge=news.charge,
-        charge_at_start=news.charge_at_start,
-        runtime=news.runtime,
-        low_battery=news.low_battery,
-        voltage=news.voltage,
-        reason=news.reason,
-    )
+    return UpsSeen(**vars(supply.news(now)), full=supply.full_runtime)
 
 
 def _host(host: Host, policy: Policy, now: float) -> HostSeen:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from powmonman.config.schema import Wake
+from powmonman.config.order_keys import Wake
 from powmonman.core.records import printable
 from powmonman.net import wake
 from powmonman.sensors.program import Run
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Recovery
+    from powmonman.config.order_keys import Recovery
     from powmonman.core.due import Known
 
 LONGEST_WORDS = 200

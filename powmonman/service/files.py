@@ -27,7 +27,8 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
     descriptor = os.open(temporary, flags, mode)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file)
+            # Not json.dump, which encodes ten times slower.
+            file.write(json.dumps(value))
             file.flush()
             if durable:
                 os.fsync(file.fileno())

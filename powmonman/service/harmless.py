@@ -1,4 +1,4 @@
-"""For what is only there for the record: its errors must not reach what counts."""
+"""For the record, the measurement, the drill: their errors must not reach what counts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def harmless(function: Callable[P, None]) -> Callable[P, None]:
         except Exception:
             level = logging.DEBUG if failed else logging.ERROR
             failed = True
-            log.log(level, "%s failed; only the record misses it", function.__name__, exc_info=True)
+            log.log(level, "%s failed; all else goes on", function.__name__, exc_info=True)
 
     return guarded

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from powmonman.config.schema import Gpio
+from powmonman.config.sources import Gpio
 from powmonman.sensors import header
 from powmonman.sensors.gpio import GpioSensor
 

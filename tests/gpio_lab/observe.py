@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from powmonman.config.schema import Battery, Gpio, Ups
+from powmonman.config.sources import Battery, Gpio, Ups
 from powmonman.core.power import Debounce
 from powmonman.sensors import create, pause
 

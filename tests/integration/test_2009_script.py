@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 from postoffice import Mailbox, make_certificate
 
-from powmonman.config.schema import Battery
+from powmonman.config.sources import Battery
 from powmonman.service.clock import boottime
 
 from .daemon import sleep_until, wait_for

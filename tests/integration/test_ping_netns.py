@@ -29,7 +29,7 @@ FIRST, SECOND = "10.99.0.2", "10.99.0.3"
 SENSOR = """
 import asyncio, json, sys, time
 from dataclasses import asdict
-from powmonman.config.schema import Ping
+from powmonman.config.sources import Ping
 from powmonman.sensors.ping import PingSensor
 ahead = 0.0
 sensor = PingSensor(

@@ -217,6 +217,11 @@ RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
             id="a command outside the prefix that wakes",
         ),
         pytest.param(
+            {"powmonman_client_outlives": ["docker.service", "docker.socket"]},
+            "powmonman_client_outlives: 'docker.socket' is there before any service starts",
+            id="a unit that the client can't be started before",
+        ),
+        pytest.param(
             {"powmonman_client_shutdown_presets": ["docker"]},
             "no such preset 'docker' (did you mean docker_containers?)",
             id="a preset that there is not",

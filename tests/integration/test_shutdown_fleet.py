@@ -38,6 +38,21 @@ def test_every_host_goes_down_though_the_mains_are_on(fleet: Fleet) -> None:
 
 
 @together
+def test_a_host_that_waits_for_another_obeys_by_waiting(fleet: Fleet) -> None:
+    server = fleet.server(clients=["nas", "web"], order={"settle": 0.5, "gone_after": 3})
+    nas, web = fleet.client("nas", wait_for=["web"], wait_timeout=60), fleet.client("web")
+    fleet.up(server, nas, web)
+    said = fleet.run("shutdown-fleet", "--config", str(server.config), "--confirm", "test")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "nas   shuts down after web\n" in said.stdout
+    assert "nas: waits for web, then shuts down\n" in said.stdout
+    assert fleet.ran("nas") == []
+    fleet.down("web")
+    web.kill()
+    fleet.down("nas")
+
+
+@together
 def test_a_host_that_comes_back_within_minutes_stays_up(fleet: Fleet) -> None:
     server, nas = fleet.server(), fleet.client("nas")
     fleet.up(server, nas)

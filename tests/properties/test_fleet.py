@@ -57,9 +57,18 @@ class Fleet(RuleBasedStateMachine):
     def connection_reset(self, host):
         self.world.cut(self.world.hosts[host])
 
-    @rule(host=HOST)
-    def client_restart(self, host):
-        self.world.restart_client(self.world.hosts[host])
+    @rule(host=HOST, seconds=st.sampled_from([0, 2, 10, 40]))
+    def client_restart(self, host, seconds):
+        self.world.restart_client(self.world.hosts[host], seconds)
+
+    @rule(
+        host=HOST,
+        after=st.sampled_from([None, 100.0, 600.0, 2000.0]),
+        wait_for=st.sampled_from([(), OTHERS[:1], OTHERS]),
+        wait_timeout=st.sampled_from([0.0, 30.0, 120.0, 400.0]),
+    )
+    def client_reload(self, host, **rules):
+        self.world.reload_client(self.world.hosts[host], **rules)
 
     @rule(host=HOST, seconds=st.sampled_from([2, 4, 8, 14, 20, 90, 700]))
     def client_stop(self, host, seconds):

@@ -19,7 +19,8 @@ from typing import Any
 
 from supplies import Tree
 
-from powmonman.config.schema import Battery, ServerConfig, Ups
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Battery, Ups
 from powmonman.core.power import PowerState
 from powmonman.sensors import battery, pause, uevents
 from powmonman.server.monitor import Monitor, supply_for

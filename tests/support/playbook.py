@@ -42,7 +42,7 @@ class Playbook:
         self.policy = fleet or Policy(after=fleet_after)
         self.order: str | None = None
         self.ordered_at = 0.0
-        self.not_down: tuple[str, ...] = ()
+        self.not_down: tuple[str, ...] | None = ()
         self.plan = Plan()
         self.time = 1000.0
         self.start = self.time

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from powmonman.config.schema import Notify
+from powmonman.config.notify_keys import Notify
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
 

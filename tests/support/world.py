@@ -195,10 +195,6 @@ class World:
             return
         if news.state is PowerState.ON_BATTERY:
             host.heard_battery = True
-            left = host.plan.left(host.rules)
-            if host.due is None and left is not None and not self.mains:
-                wait = host.plan.phase is Phase.COUNTING and host.rules.wait_for
-                host.due = self.time + left + (WAIT_TIMEOUT if wait else 0.0)
         if news.state is PowerState.ON_MAINS:
             host.due = None
             going = (Phase.COUNTING, Phase.WAITING)
@@ -232,7 +228,7 @@ class World:
         # A state may be a lease old, and the first of an outage already says who is down.
         free = not host.rules.wait_for or host.free_at >= host.idle_until - LEASE
         self.stats["waited"] += not free
-        if not free and host.waited < WAIT_TIMEOUT - 1:
+        if not free and host.waited < self.longest_wait(host) - 1:
             raise ViolationError(f"O {host.name} went before {self.pending(host)}: {host.plan}")
         if min(self.good_for, host.healthy) >= KNOWN_WITHIN:
             raise ViolationError(f"S3 {host.name} committed {self.good_for:.0f} s after the return")
@@ -250,7 +246,13 @@ class World:
         if self.mains or not host.up or host.asleep or host.plan.phase is Phase.COMMITTED:
             host.due = None
             return
-        if host.due is None or host.stopped_until > self.time:
+        if host.stopped_until > self.time:
+            return
+        left = host.plan.left(host.rules)
+        if host.due is None and left is not None and host.plan.power is PowerState.ON_BATTERY:
+            waits = host.plan.phase is Phase.COUNTING and host.rules.wait_for
+            host.due = self.time + left + (self.longest_wait(host) if waits else 0.0)
+        if host.due is None:
             return
         bound = host.due + LEASE * (host.plan.short_stalls + 1) + 3
         if self.time > bound:
@@ -259,12 +261,23 @@ class World:
                 f"{host.plan}"
             )
 
-    def restart_client(self, host):
-        """The process ends and comes back; its plan is on disk."""
+    def longest_wait(self, host) -> float:
+        """How long the host may wait for others at the most."""
+        return min(host.plan.wait_timeout, host.rules.wait_timeout)
+
+    def restart_client(self, host, seconds=0):
+        """The process ends and comes back after some time; its plan is on disk."""
         if host.up:
             kept = json.dumps(to_json(host.plan))
             self.cut(host)
             host.plan = policy.disconnected(from_json(Plan, json.loads(kept)))
+            self.stop_client(host, seconds)
+
+    def reload_client(self, host, **rules):
+        """The client goes on with other rules, on a new connection; the bound is theirs."""
+        host.rules = replace(host.rules, **rules)
+        self.cut(host)
+        host.due = None
 
     def stop_client(self, host, seconds):
         """SIGSTOP; what the server sends waits in the socket."""

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powmonman.config.loader import ConfigError, load, parse, read
-from powmonman.config.schema import (
-    ClientConfig,
-    FleetPolicy,
-    GuardConfig,
-    HostPolicy,
-    Log,
-    Notify,
-    ServerConfig,
-    Template,
-    Ups,
-)
+from powmonman.config.notify_keys import Notify, Template
+from powmonman.config.schema import ClientConfig, GuardConfig, Log, ServerConfig
+from powmonman.config.shutdown_keys import FleetPolicy, HostPolicy
+from powmonman.config.sources import Ups
 from powmonman.guard import derive, prepare
 from powmonman.guard.prepare import Account, GuardError
 

@@ -36,7 +36,7 @@ def report(runtime: float = 1200.0, **changes: Any) -> dict[str, Any]:
     roster = Roster()
     for name in ("nas", "pi", "web1", "web2"):
         takes = 42.0 if name == "web1" else None
-        hello = Hello(1, boot_id="b", wait_for=GRAPH.get(name, ()), shutdown_takes=takes)
+        hello = Hello(nonce=1, boot_id="b", wait_for=GRAPH.get(name, ()), shutdown_takes=takes)
         roster.arrived(Peer(name, "f" * 64, expired=False), "192.0.2.9", hello, 100.0)
         roster.said(name, Status("idle"), 100.0)
     pack = Pack(Battery(UpsNews(PowerState.ON_MAINS), runtime, 2.0), known=True)

@@ -197,8 +197,8 @@ def test_the_client_is_stopped_after_what_takes_long_and_before_the_network() ->
         found["Before"]
         == read("powmonman_client", "defaults", "main.yml")["powmonman_client_outlives"]
     )
-    assert {"docker.service", "libvirt-guests.service", "machine.slice"} < set(found["Before"])
-    suffix = re.compile(r"[\w@.-]+\.(service|slice|target|socket|scope)")
+    assert {"docker.service", "libvirt-guests.service"} < set(found["Before"])
+    suffix = re.compile(r"[\w@.-]+\.(service|slice|target|scope)")
     assert [unit for unit in found["Before"] if not suffix.fullmatch(unit)] == []
 
 
@@ -216,8 +216,12 @@ ORDERS = {
     "postgresql@15-main.service": "[Unit]\nAfter=network.target\nBefore=postgresql.service\n"
     "[Service]\nExecStart=/bin/true\n",
     "postgresql.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
-    "multi-user.target": "[Unit]\nWants=powmonman-client.service docker.service containerd.service "
-    "libvirt-guests.service nfs-server.service postgresql.service postgresql@15-main.service\n",
+    "machine.slice": "[Unit]\nBefore=slices.target\n",
+    "systemd-nspawn@lab.service": "[Unit]\nBefore=machines.target\nAfter=network.target\n"
+    "[Service]\nSlice=machine.slice\nExecStart=/bin/true\n",
+    "multi-user.target": "[Unit]\nRequires=basic.target\nWants=powmonman-client.service "
+    "docker.service containerd.service systemd-nspawn@lab.service libvirt-guests.service "
+    "nfs-server.service postgresql.service postgresql@15-main.service\n",
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powmonman import simulate
-from powmonman.config.schema import Simulated
+from powmonman.config.sources import Simulated
 from powmonman.core.power import Reading
 from powmonman.sensors.simulated import SimulatedSensor
 

@@ -121,6 +121,28 @@ def test_a_host_that_never_went_down_gives_no_measurement(host: Host) -> None:
     assert host.boots().shutdown_takes is None
 
 
+def test_what_is_being_written_as_it_is_cancelled_does_not_stay(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writing, cancelled = module.write_json, threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> None:
+        writing.set()
+        assert cancelled.wait(10)
+        write(*arguments, **options)
+
+    monkeypatch.setattr(module, "write_json", slowly)
+    budget = host.starts()
+    budget.begin()
+    assert writing.wait(10)
+    budget.cancel()
+    measuring = [thread for thread in threading.enumerate() if thread.name == "budget"]
+    cancelled.set()
+    for thread in measuring:
+        thread.join(10)
+    assert not host.kept()
+
+
 def test_nor_does_one_that_a_restarted_client_counts_again(host: Host) -> None:
     budget = host.starts()
     budget.begin()
@@ -169,6 +191,18 @@ def test_a_disk_that_takes_nothing_is_named_once_and_in_nobodys_way(
     assert [record.getMessage() for record in caplog.records] == [
         f"{host.directory / STAMP}: No space left on device · this shutdown is not measured"
     ]
+
+
+def test_a_host_without_room_for_one_more_thread_is_not_measured(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    budget = host.starts()
+    monkeypatch.setattr(threading.Thread, "start", full)
+    budget.begin()
+    assert not host.kept()
 
 
 def test_a_disk_that_hangs_keeps_nobody(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

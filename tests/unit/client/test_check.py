@@ -10,7 +10,7 @@ import pytest
 
 from powmonman import cli
 from powmonman.client import check, presets
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,14 @@ from powmonman.client import diary as module
 from powmonman.client.agent import Agent
 from powmonman.client.diary import AGAIN, MOST_ENTRIES, SETTLE, Diary
 from powmonman.config.schema import ClientConfig, Tls
-from powmonman.core.messages import LONGEST_LINE, Entry, UpsNews, encode
+from powmonman.core.messages import LONGEST_LINE, Drill, Entry, Policy, State, UpsNews, encode
 from powmonman.core.plan import Phase, Plan, Rules, Run
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -265,22 +267,36 @@ def test_contact_counts_in_an_outage_and_once(host: Host) -> None:
     assert ["contact_lost", "contact"] == kinds(host.diary)
 
 
-def test_the_request_for_the_shutdown_comes_before_the_record(
-    identities: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def agent(identities: Path, tmp_path: Path) -> Iterator[Agent]:
     config = ClientConfig(
         tls=Tls(identity=str(identities / "hosts" / "nas.pem")),
         runtime_dir=str(tmp_path),
         state_dir=str(tmp_path),
     )
     agent = Agent(tmp_path / "client.yml", config, Logs("powmonman.test"))
+    yield agent
+    for resource in (agent._wake, agent._woken, agent._selector):
+        resource.close()
+
+
+def test_the_request_for_the_shutdown_comes_before_the_record(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order: list[str] = []
     monkeypatch.setattr(agent, "_shut_down", order.append)
     monkeypatch.setattr(agent._diary, "follow", lambda *_: order.append("noted"))
     agent._take((Plan(phase=Phase.COMMITTED, outage="o1"), [Run("requested")]))
-    for resource in (agent._wake, agent._woken, agent._selector):
-        resource.close()
     assert ["requested", "noted"] == order
+
+
+def test_a_drill_that_can_not_be_loaded_costs_the_drill_alone(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "powmonman.client.drill", None)
+    news = {"rack": UpsNews(PowerState.ON_BATTERY, "o1", 5.0)}
+    agent._hear(State("s1", 15.0, Policy(), news, Drill("d1", news)))
+    assert agent._plan.phase is Phase.COUNTING
 
 
 def test_an_error_in_the_diary_does_not_reach_the_countdown(

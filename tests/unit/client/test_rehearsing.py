@@ -13,7 +13,8 @@ import pytest
 
 from powmonman.client import drill
 from powmonman.client.drill import Rehearsing
-from powmonman.config.schema import ClientConfig, Shutdown
+from powmonman.config.schema import ClientConfig
+from powmonman.config.shutdown_keys import Shutdown
 from powmonman.core import drill as core
 from powmonman.core.messages import Drill, Policy, State, UpsNews
 from powmonman.core.plan import Now, Phase, Plan, Rules

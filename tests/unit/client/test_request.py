@@ -13,7 +13,7 @@ import pytest
 from powmonman.client import request as module
 from powmonman.client import shutdown
 from powmonman.client.request import Request
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

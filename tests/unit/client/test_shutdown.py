@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from powmonman.client import shutdown
 from powmonman.client.presets import expand
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
 
 if TYPE_CHECKING:

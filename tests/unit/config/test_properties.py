@@ -14,18 +14,11 @@ from hypothesis import strategies as st
 
 from powmonman.client.presets import PRESETS
 from powmonman.config import forms, relations
+from powmonman.config.keys import Key, described
 from powmonman.config.loader import ConfigError, parse
-from powmonman.config.schema import (
-    ClientConfig,
-    Command,
-    GuardConfig,
-    Key,
-    Ping,
-    Program,
-    ServerConfig,
-    Ups,
-    described,
-)
+from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
+from powmonman.config.shutdown_keys import Command
+from powmonman.config.sources import Ping, Program, Ups
 
 # A busy machine is slow; that says nothing of the loader.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -28,7 +28,7 @@ from powmonman.core.power import PowerState
 STATE = State("ab", 15.0, Policy(), {"rack": UpsNews(PowerState.ON_BATTERY, "o1", 1.5)})
 MESSAGES = [
     STATE,
-    Hello(1, version="1", boot_id="b", macs=("m",), upses=("rack",), after=60.0),
+    Hello(nonce=1, version="1", boot_id="b", macs=("m",), upses=("rack",), after=60.0),
     Ack(3, 4),
     Ping(5),
     Status("counting", PowerState.ON_BATTERY, 59.5, "o1", "why"),

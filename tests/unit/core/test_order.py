@@ -60,18 +60,6 @@ def test_levels_are_who_goes_at_the_same_time() -> None:
     assert order.levels(GRAPH) == [("web1", "web2"), ("nas",), ("pi",)]
 
 
-def test_recovery_goes_the_other_way_round() -> None:
-    assert order.woken_after(GRAPH, "web1") == ("nas", "pi")
-    assert order.woken_after(GRAPH, "nas") == ("pi",)
-    assert order.woken_after(GRAPH, "pi") == ()
-    assert order.waiting_for(GRAPH, "web1") == ("nas", "pi")
-
-
-def test_a_circle_keeps_nobody_from_being_woken() -> None:
-    graph = {"a": ("b",), "b": ("a",), "c": ("a",)}
-    assert order.waking(graph) == {"a": ("c",), "b": (), "c": ()}
-
-
 def test_a_host_commits_when_the_last_one_that_it_waits_for_is_down() -> None:
     turns = schedule(
         fleet(web1=Going(600, 30), web2=Going(650, 60), nas=Going(600, 90), pi=Going(600, 20)), 5
@@ -116,13 +104,6 @@ def test_what_is_left_of_any_graph_has_an_order(graph: dict[str, tuple[str, ...]
     for cycle in order.cycles(graph):
         assert cycle[0] == cycle[-1]
         assert all(after in graph[host] for host, after in itertools.pairwise(cycle))
-
-
-@given(GRAPHS)
-def test_waking_is_the_reverse_of_waiting(graph: dict[str, tuple[str, ...]]) -> None:
-    rest = order.acyclic(graph)
-    for host, before in order.waking(graph).items():
-        assert set(before) == set(order.waiting_for(rest, host))
 
 
 @given(FLEETS, TIMES)

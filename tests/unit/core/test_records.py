@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powmonman.config.schema import Command, Shutdown
+from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.messages import Hello, State, UpsNews
 from powmonman.core.plan import Now, Phase, Plan
 from powmonman.core.power import PowerState

@@ -7,7 +7,18 @@ from dataclasses import replace
 from recovering import LIMITS, ON_BATTERY, UNKNOWN, World
 
 from powmonman.core import recovery
-from powmonman.core.due import Due, Fate, Known, Present, Recovered, Recovery, Scene, Supply, Woken
+from powmonman.core.due import (
+    Due,
+    Fate,
+    Known,
+    Present,
+    Recovered,
+    Recovery,
+    Scene,
+    Settled,
+    Supply,
+    Woken,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.recovery import ORDER_LASTS, begun, look, ordered, power_cut, resumed
 
@@ -71,6 +82,19 @@ def test_the_intervals_double_up_to_eight_times_and_then_it_is_given_up() -> Non
     tale.hosts["nas"] = host("b2")
     tale.look(1.0)
     assert tale.record.hosts["nas"].fate is Fate.BACK
+
+
+def test_who_was_there_before_a_restart_is_due_unless_it_has_come_again_and_gone() -> None:
+    """Whoever left a server that knew it had been switched off by somebody."""
+    tale = Tale(nas=host(), spare=host())
+    tale.record, tale.hosts = resumed(tale.record), {}
+    tale.look(1.0)
+    tale.hosts = {"spare": host()}
+    tale.look(1.0)
+    tale.hosts = {"spare": gone(host())}
+    tale.look(1.0)
+    tale.outage()
+    assert list(tale.record.hosts) == ["nas"]
 
 
 def test_a_step_of_two_hundred_seconds_is_not_two_hundred_of_good_mains() -> None:
@@ -201,3 +225,25 @@ def test_a_world_in_which_nothing_happens_wakes_nobody() -> None:
     world = World()
     world.passes(300)
     assert world.log == []
+
+
+def test_whom_the_operator_has_shut_down_is_woken_when_it_is_down_and_counts_alone() -> None:
+    """Magic packets on the way down would start it before anybody saw it off."""
+    tale = Tale(nas=host("b1"), web=host("b1"))
+    tale.outage()
+    tale.hosts = {"nas": host("b2"), "web": host("b2")}
+    tale.look(1.0)
+    assert not tale.record.open
+    tale.record = recovery.exposed(tale.record, "nas", tale.hosts["nas"].known)
+    assert (tale.record.cause, list(tale.record.hosts)) == ("", ["nas"])
+    going = replace(tale.scene, going="nas")
+    for _ in range(600):
+        going = replace(going, now=going.now + 1.0)
+        tale.record, actions = look(tale.record, going, LIMITS)
+        assert actions == []
+    assert recovery.hindrance(tale.record, "nas", going, LIMITS) == "still going down"
+    tale.now = going.now
+    tale.hosts["nas"] = gone(tale.hosts["nas"])
+    assert tale.look(1.0) == [Woken("nas")]
+    tale.hosts["nas"] = host("b3")
+    assert [type(action) for action in tale.look(1.0)] == [Settled, Recovered]

@@ -116,6 +116,11 @@ def test_things_at_the_same_time_come_in_the_order_of_cause_and_effect() -> None
     assert kinds == [moment.kind for moment in story]
 
 
+def test_who_is_back_comes_before_those_who_are_woken_for_it() -> None:
+    story = merge([server(Kind.WOKEN, 31.59, "hypervisor"), server(Kind.BACK, 31.6, "nas")])
+    assert ["nas", "hypervisor"] == [moment.host for moment in story]
+
+
 def test_what_nobody_knows_the_time_of_comes_last_in_the_order_of_its_telling() -> None:
     story = merge(
         [

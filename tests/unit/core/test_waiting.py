@@ -65,6 +65,21 @@ def test_a_long_list_of_names_is_cut_short() -> None:
     assert story.plan.why.endswith("and 392 more")
 
 
+def test_a_server_that_says_nothing_of_them_ends_no_wait() -> None:
+    """An older one knows of no order, and its silence on it is not the word that all are down."""
+    story = nas()
+    story.not_down = None
+    story.hears(on_battery(), at=0).waits(until=700).shows(WAITING, left=200)
+    story.runs_once(between=(899, 901))
+
+
+def test_names_of_any_length_are_kept_over_a_restart() -> None:
+    hosts = tuple(f"{n}{'w' * 252}" for n in range(8))
+    story = Playbook(wait_for=hosts)
+    story.not_down = hosts
+    story.hears(on_battery(), at=0).waits(until=700).restarts().shows(WAITING)
+
+
 def test_who_is_down_already_is_not_waited_for() -> None:
     story = nas().hears(on_battery(), at=0).hears_of(at=300).runs_once(between=(599, 601))
     assert 0 == story.said("waiting for web")

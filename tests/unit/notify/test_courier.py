@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.config.schema import Events
+from powmonman.config.notify_keys import Events
 from powmonman.core.events import Event, Kind
 from powmonman.notify import courier as courier_module
 from powmonman.notify.courier import Courier

@@ -18,7 +18,7 @@ import pytest
 from postoffice import PASSWORD, Mailbox, free, power_lost, wait_for
 
 from powmonman import bundle
-from powmonman.config.schema import Template
+from powmonman.config.notify_keys import Template
 from powmonman.core.events import Event, Kind
 from powmonman.notify import courier as courier_module
 from powmonman.notify.courier import Courier

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from powmonman.config.schema import Events, Template
+from powmonman.config.notify_keys import Events, Template
+from powmonman.core.durations import duration
 from powmonman.core.events import Event, HostLine, Kind
 from powmonman.core.power import PowerState
 from powmonman.notify.rendering import (
@@ -19,7 +20,7 @@ from powmonman.notify.rendering import (
     faults_of,
     words,
 )
-from powmonman.notify.words import DEFAULTS, TYPES, WEIGHT, clock, duration
+from powmonman.notify.words import DEFAULTS, TYPES, WEIGHT, clock
 
 # 03:12 here, whatever the time zone of who runs this.
 NIGHT = time.mktime((2024, 2, 3, 3, 12, 0, 0, 0, -1))
@@ -53,6 +54,13 @@ def test_what_is_read_at_three_in_the_morning() -> None:
     assert "warning" == text.type
 
 
+@pytest.mark.parametrize("phase", ["committed", "halting"])
+def test_who_goes_down_is_named_when_the_mains_are_back(phase: str) -> None:
+    hosts = (HostLine("nas", phase, 5.0), HostLine("db", "idle"))
+    assert said(Event(Kind.ON_MAINS, ups="rack", hosts=hosts)).body.endswith("Still down: nas.")
+    assert "nas" not in said(replace(LOST, hosts=hosts)).body
+
+
 def test_what_a_wire_does_not_know_is_not_said() -> None:
     bare = Event(Kind.ON_BATTERY, ups="rack", since=NIGHT, at=NIGHT)
     assert "rack is on battery since 03:12." == said(bare).body
@@ -62,7 +70,7 @@ def test_power_back_says_how_long_it_was_and_who_is_down() -> None:
     lines = (HostLine("nas", "committed"), HostLine("desk", "committed", dry_run=True))
     back = replace(LOST, kind=Kind.ON_MAINS, state=PowerState.ON_MAINS, length=642.0, hosts=lines)
     assert (
-        "rack is on mains again after 11 min on battery (charge 87 %, 12.9 V). Still down: nas."
+        "rack is on mains again after 10 min on battery (charge 87 %, 12.9 V). Still down: nas."
     ) == said(back).body
     unknown = said(replace(back, length=None, hosts=(), charge=None, voltage=None)).body
     expected = "rack is on mains again; the outage began 03:12."
@@ -142,7 +150,7 @@ def test_several_events_are_one_message_titled_by_the_weightiest() -> None:
 
 def test_a_late_message_says_so() -> None:
     now = NIGHT + 2 * 3600
-    assert "Power lost: rack (late: 03:12, 2 h ago)" == said(LOST, late=7200.0, now=now).title
+    assert "Power lost: rack (late: 03:12, 3 h ago)" == said(LOST, late=10800.0, now=now).title
     unknown = said(LOST, late=float("inf"), now=NIGHT + 40 * 86400)
     assert "Power lost: rack (late: 3 Feb 03:12)" == unknown.title
 
@@ -163,11 +171,13 @@ def test_a_large_fleet_is_named_in_part() -> None:
     [
         (0, "0 s"),
         (-3, "0 s"),
-        (119, "119 s"),
-        (120, "2 min"),
+        (179, "179 s"),
+        (180, "3 min"),
+        (239, "3 min"),
         (1500, "25 min"),
-        (7200, "2 h"),
-        (9000, "2 h 30 min"),
+        (7200, "120 min"),
+        (10800, "3 h"),
+        (12000, "3 h 20 min"),
         (12 * 86400.0, "12 days"),
     ],
 )

@@ -118,6 +118,12 @@ PIECES = st.sampled_from([*WORDS, *MARKS, UNNAMED, f"mailtos://pi:{UNNAMED}@h"])
 @given(st.lists(PIECES, max_size=12))
 @example(["targets", ":", " ", "{", "mail", ":", " ", "!", UNNAMED, " ", "[", "]", "}"])
 @example(["&", UNNAMED, " ", "*", UNNAMED])
+@example(["!!", UNNAMED, " ", "a"])
+@example(["targets", ":", " ", "{", "mail", ":", " ", "!!", UNNAMED, " ", "a", "}"])
+@example(["targets", ":", " ", "!!null ", UNNAMED])
+@example(["targets", ":", " ", "{", "mail", ":", " ", "{", "url: ", "!!null ", UNNAMED, "}}"])
+@example(["targets", ":", " ", "!!bool ", UNNAMED])
+@example(["%TAG !", "'", UNNAMED, "! x", "\n", "--- a"])
 def test_no_file_makes_a_fault_show_the_secret(file: Path, pieces: list[str]) -> None:
     file.write_text("".join(pieces))
     told = ""

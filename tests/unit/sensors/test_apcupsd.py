@@ -23,7 +23,7 @@ from apcupsd import (
 from daemons import needs
 from reader import Reader
 
-from powmonman.config import schema
+from powmonman.config import sources
 from powmonman.core.power import Reading
 from powmonman.sensors.apcupsd import ApcupsdSensor
 
@@ -53,7 +53,7 @@ def ups(line: SmartUps, daemon: Apcupsd) -> SmartUps:
 
 
 def desk_of(daemon: Apcupsd) -> Reader:
-    settings = schema.Apcupsd(port=daemon.port)
+    settings = sources.Apcupsd(port=daemon.port)
     return Reader(lambda clock: ApcupsdSensor(settings, clock))
 
 

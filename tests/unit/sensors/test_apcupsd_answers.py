@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reader import Reader
 from scripted import Scripted
 
-from powmonman.config.schema import Apcupsd
+from powmonman.config.sources import Apcupsd
 from powmonman.core.power import Reading
 from powmonman.net.peer import AnswerError
 from powmonman.sensors.apcupsd import ApcupsdSensor, age, parse, report

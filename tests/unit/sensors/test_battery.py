@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from supplies import Tree
 
-from powmonman.config.schema import Battery, Ups
+from powmonman.config.sources import Battery, Ups
 from powmonman.sensors import battery, create
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from powmonman.config.schema import Program, Ups
+from powmonman.config.sources import Program, Ups
 from powmonman.core.power import Reading
 from powmonman.sensors import create
 from powmonman.sensors.command import CommandSensor

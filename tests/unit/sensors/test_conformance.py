@@ -13,7 +13,7 @@ from apcupsd import framed
 from scripted import Scripted
 from supplies import Tree
 
-from powmonman.config.schema import Apcupsd, Battery, Gpio, Nut, Ping, Program, Simulated
+from powmonman.config.sources import Apcupsd, Battery, Gpio, Nut, Ping, Program, Simulated
 from powmonman.sensors.apcupsd import ApcupsdSensor
 from powmonman.sensors.battery import BatterySensor
 from powmonman.sensors.command import CommandSensor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.config.schema import Gpio, Ups
+from powmonman.config.sources import Gpio, Ups
 from powmonman.sensors import create, remedies
 from powmonman.sensors.gpio import CHECK_AGAIN, LAST_RETRY, GpioSensor
 

@@ -13,7 +13,7 @@ from daemons import eventually, needs
 from reader import Reader
 from upsd import DRIVER, UPSD, Upsd
 
-from powmonman.config.schema import Nut
+from powmonman.config.sources import Nut
 from powmonman.core.power import Reading
 from powmonman.sensors.nut import NutSensor
 

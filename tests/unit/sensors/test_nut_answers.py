@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reader import Reader
 from scripted import Scripted
 
-from powmonman.config.schema import Nut
+from powmonman.config.sources import Nut
 from powmonman.core.power import Reading
 from powmonman.net.peer import AnswerError
 from powmonman.sensors.nut import NutSensor, RefusedError, parse
@@ -70,7 +70,7 @@ def test_what_is_no_answer_is_unknown(said: bytes, complaint: str | None) -> Non
 def test_half_an_answer_is_none(
     monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], complaint: str
 ) -> None:
-    monkeypatch.setattr("powmonman.sensors.nut.TIME_LIMIT", 0.2)
+    monkeypatch.setattr("powmonman.sensors.asked.TIME_LIMIT", 0.2)
     with Scripted(lambda _: pieces) as server, nut(server.port) as made:
         found = made.read()
     assert found.mains is None

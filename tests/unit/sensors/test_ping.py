@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.config.schema import Ping, Ups
+from powmonman.config.sources import Ping, Ups
 from powmonman.net import link
 from powmonman.sensors import create, ping
 from powmonman.sensors.ping import LONG_SILENT, SETTLE, PingSensor

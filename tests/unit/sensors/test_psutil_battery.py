@@ -11,7 +11,7 @@ import psutil
 import pytest
 from supplies import Tree
 
-from powmonman.config.schema import Battery
+from powmonman.config.sources import Battery
 from powmonman.core.power import Reading
 from powmonman.sensors import battery, psutil_battery
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powmonman.config.schema import Simulated
+from powmonman.config.sources import Simulated
 from powmonman.core.power import Reading
 from powmonman.sensors import simulated
 from powmonman.sensors.simulated import SimulatedSensor, SimulationError, parse, render

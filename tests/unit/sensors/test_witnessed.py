@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from powmonman.config.schema import Gpio, Simulated, Source, Ups
+from powmonman.config.sources import Gpio, Simulated, Source, Ups
 from powmonman.core.power import Reading, unknown
 from powmonman.sensors import create
 from powmonman.sensors.witnessed import WitnessedSensor

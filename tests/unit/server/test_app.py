@@ -10,7 +10,8 @@ import pytest
 from daemons import free_port
 
 from powmonman import sensors
-from powmonman.config.schema import Announce, Listen, ServerConfig, Simulated, Tls, Ups
+from powmonman.config.schema import Announce, Listen, ServerConfig, Tls
+from powmonman.config.sources import Simulated, Ups
 from powmonman.core.power import PowerState, Reading
 from powmonman.server import app
 from powmonman.server.app import Server

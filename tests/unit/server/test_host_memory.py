@@ -11,7 +11,7 @@ import pytest
 
 from powmonman.core.messages import Hello, Status
 from powmonman.net.tls import Peer
-from powmonman.server import host_memory, memory
+from powmonman.server import disk, host_memory
 from powmonman.server.host_memory import HostMemory
 from powmonman.server.roster import Roster
 
@@ -55,7 +55,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(host_memory, "DISK_TIMEOUT", 0.2)
+    monkeypatch.setattr(disk, "TIMEOUT", 0.2)
     return Place(tmp_path)
 
 
@@ -179,7 +179,6 @@ def test_a_disk_that_takes_nothing_is_reported_and_tried_again(
 
 def test_a_disk_that_hangs_holds_nobody_up_and_gets_the_newest(place: Place) -> None:
     """Whoever opens a FIFO for writing waits for a reader."""
-    assert memory.Disk is host_memory.Disk
     hole = place.durable.with_name(f".{place.durable.name}.{os.getpid()}")
     os.mkfifo(hole)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powmonman.core.outage import Outage, Supply
-from powmonman.server import memory
+from powmonman.server import disk, memory
 from powmonman.server.memory import Memory
 from powmonman.service.clock import boottime
 
@@ -43,7 +43,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(memory, "DISK_TIMEOUT", 0.2)
+    monkeypatch.setattr(disk, "TIMEOUT", 0.2)
     return Place(tmp_path)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from powmonman.config.schema import ServerConfig, Ups
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Ups
 from powmonman.core.power import PowerState, Reading
 from powmonman.server import monitor as module
 from powmonman.server.monitor import Monitor, supply_for

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.config.schema import Order, Place
+from powmonman.config.order_keys import Order, Place
 from powmonman.core.forecast import Battery
 from powmonman.core.messages import Hello, Policy, Status, UpsNews
 from powmonman.core.power import PowerState
@@ -39,7 +39,7 @@ class Site:
             self.roster,
             active=lambda: self.active,
             tell=lambda names: self.told.append(list(names)),
-            found_down=lambda *found: self.recorded.append(found),
+            found_down=lambda *found: self.recorded.append(found[:3]),
             packs=lambda: self.packs,
             policy=Policy,
             ask_one=self.ask,

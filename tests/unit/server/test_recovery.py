@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman import sensors
-from powmonman.config.schema import Order as OrderConfig
-from powmonman.config.schema import Place, Recovery, ServerConfig, Simulated, Ups, Wake
+from powmonman.config.order_keys import Order as OrderConfig
+from powmonman.config.order_keys import Place, Recovery, Wake
+from powmonman.config.schema import ServerConfig
+from powmonman.config.sources import Simulated, Ups
+from powmonman.core import recovery
+from powmonman.core.events import RecoverySeen
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import Reading
 from powmonman.net.tls import Peer
-from powmonman.server import recovery
+from powmonman.server import disk
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.recovery import Waker
 from powmonman.server.roster import Roster
@@ -88,7 +92,7 @@ class Bench:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(recovery, "DISK_TIMEOUT", 0.3)
+    monkeypatch.setattr(disk, "TIMEOUT", 0.3)
     return Bench(tmp_path)
 
 
@@ -260,3 +264,55 @@ def test_where_recovery_is_off_nothing_is_written_and_nobody_is_due(tmp_path: Pa
     asyncio.run(place.waker.close())
     assert place.phases() == {}
     assert not place.file.exists()
+
+
+def test_who_is_shut_down_to_be_woken_is_due_on_disk_and_left_alone_until_he_is_gone(
+    tmp_path: Path,
+) -> None:
+    place = Bench(tmp_path, wake_after=0.0)
+    place.arrives()
+    assert place.waker.obstacle("nas") == "rack: power unknown"
+    place.reads(mains=True)
+    place.waker.look()
+    assert place.waker.obstacle("nas") == ""
+    asyncio.run(place.waker.expose("nas"))
+    assert place.kept()["recovery"]["hosts"]["nas"]["fate"] == "due"
+    place.waker.look()
+    assert (place.phases(), place.waker.open) == ({"nas": "due"}, True)
+    place.roster.left("nas", boottime())
+    place.waker.gone()
+    assert place.phases() == {"nas": "waking"}
+    place.arrives(boot_id="b2")
+    place.says("idle")
+    place.waker.look()
+    assert (place.phases(), place.waker.open) == ({"nas": "back"}, False)
+    # Nobody is told that an outage is mended.
+    assert place.waker.seen() == RecoverySeen()
+
+
+def test_with_recovery_disabled_nobody_is_due_and_nobody_can_be_woken(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    assert place.waker.open
+    place.waker.reconfigure(replace(place.config, recovery=Recovery(enabled=False)))
+    assert not place.waker.open
+    assert place.waker.obstacle("nas") == "recovery is not enabled"
+
+
+def test_an_error_in_the_recovery_costs_no_host_the_news_of_an_outage(
+    place: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("nobody thought of it")
+
+    place.arrives()
+    monkeypatch.setattr(recovery, "begun", fails)
+    monkeypatch.setattr(recovery, "look", fails)
+    place.loses_mains()
+    place.waker.look()
+    place.waker.look()
+    assert caplog.text.count("nobody thought of it") == 2
+    assert place.waker.faults == ["recovery: ValueError: nobody thought of it"]
+    monkeypatch.undo()
+    place.waker.look()
+    assert place.waker.faults == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.config.schema import Order, Place
+from powmonman.config.order_keys import Order, Place
 from powmonman.core.messages import Hello, Status
 from powmonman.core.power import PowerState
 from powmonman.core.presence import Answer

@@ -254,6 +254,16 @@ def test_a_host_that_is_down_is_down_in_the_outage_that_it_went_for(
     assert [("o1", "nas"), ("o2", "db"), ("o1", "web")] == [line[1:3] for line in book.lines]
 
 
+@pytest.mark.parametrize(("before", "told"), [(1.0, []), (-1.0, ["db"])], ids=["before", "in it"])
+def test_a_host_that_had_left_before_the_outage_did_not_go_in_it(
+    scribe: Scribe, book: Book, before: float, told: list[str]
+) -> None:
+    """It takes a while to find that a host is down that was switched off by hand."""
+    in_outage(scribe, book)
+    scribe.down("db", "", "gone for 60 s", 100.0 - before)
+    assert told == [line[2] for line in book.lines]
+
+
 def test_a_host_that_recovery_has_brought_back_is_not_reported_twice(
     scribe: Scribe, book: Book
 ) -> None:
