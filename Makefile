@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint tools gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,6 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
 
-tools: $(TOOLS) ## Only set .venv up, with all tools: molecule and pytest too.
-
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
@@ -54,6 +52,6 @@ $(PROGRAM): pyproject.toml
 	@touch $@
 
 $(TOOLS): $(PROGRAM)
-	@echo "Adding the test and lint tools ..."
+	@echo "Adding the test and lint ..."
 	@$(BIN)/pip install --quiet --group test --group lint
 	@touch $@

@@ -157,13 +157,8 @@ def _progress(drill: dict[str, Any], told: set[str]) -> None:
 def _story(drill: dict[str, Any]) -> Iterator[str]:
     bound = drill["bound"] / drill["scale"]
     yield f"drill {drill['id'][:4]} · {drill['scale']:g} times as fast · at most {duration(bound)}"
-    phases = {
-        "on_battery": "the mains are gone, as far as the drill goes",
-        "returning": "the mains come back",
-        "waking": "checks and wake tests",
-    }
-    if drill["phase"] in phases:
-        yield f"  {phases[drill['phase']]}"
+    if drill["phase"] == "on_battery":
+        yield "  the mains are gone, as far as the drill goes"
     for host in drill["hosts"]:
         name = host["name"]
         if host["told_ms"] is not None:
@@ -174,6 +169,9 @@ def _story(drill: dict[str, Any]) -> Iterator[str]:
             yield f"  {name} would shut down now, {host['committed']:.0f} s after the loss"
         for fault in host["faults"]:
             yield f"  {name}: {fault}"
+    after = {"returning": "the mains come back", "waking": "checks and wake tests"}
+    if drill["phase"] in after:
+        yield f"  {after[drill['phase']]}"
 
 
 def _summary(drill: dict[str, Any]) -> Iterator[str]:

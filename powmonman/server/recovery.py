@@ -335,7 +335,8 @@ class Waker:
         due, extra = self._record.hosts[name], self._extra(name)
         self._faults.pop(name, None)
         if fate is Fate.BACK:
-            woken = f", woken {due.wakes} times" if due.wakes else ", without being woken"
+            times = "once" if due.wakes == 1 else f"{due.wakes} times"
+            woken = f", woken {times}" if due.wakes else ", without being woken"
             after = f" {due.good:.0f} s after its mains" if self._record.cause else ""
             log.info("%s is back%s%s", name, after, woken, extra=extra)
             self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
