@@ -115,6 +115,7 @@ def test_a_server_restarted_in_the_middle_knows_who_is_down(rack: Rack) -> None:
     nas, web = rack.peer("nas", wait_for=["web"]), rack.peer("web")
     web.says("committed", rack.outage())
     rack.server.says("web is committed")
+    wait_for("it is known how web answers", lambda: '"way": 0' in kept(rack))
     rack.off("web")
     web.kill()
     nas.hears()
