@@ -61,6 +61,8 @@ def test_a_server_that_is_killed_in_the_middle_goes_on_with_the_order(fleet: Fle
     fleet.down("web")
     server.says("web is committed")
     nas.says("waiting for web")
+    kept = server.runtime / "server-hosts.json"
+    wait_for("the commit is kept", lambda: '"committed"' in kept.read_text("utf-8"))
     server.kill()
     web.kill()
     time.sleep(1)
