@@ -118,6 +118,11 @@ def waits_for_gone(rows: Rows) -> bool:
     )
 
 
+def spent(stage: Stage) -> float:
+    """Return the seconds on battery that are not paid back yet."""
+    return max(ups["spent"] for ups in stage.status(SERVER)["upses"].values())
+
+
 def measured(drilled: dict[str, Any], outage: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return how far the drill was from the outage that followed, and how long each took back.
 
@@ -146,6 +151,8 @@ def acts(stage: Stage) -> dict[str, Any]:
     first = kills(stage)
     stage.fleet.boot(SPARE)
     stage.all_in("idle")
+    # What is still spent of the battery when a drill begins is paid back when its outage comes.
+    stage.until("nothing is spent", lambda: spent(stage), (0.0).__eq__, PATIENCE)
     drilled = drill(stage)
     switch_off(stage, SPARE)
     second = undisturbed(stage)

@@ -79,6 +79,9 @@ PHASES = frozenset(
 )
 # What a host may say of itself; anything else that it says is shown as its words.
 OWN = PHASES | {Kind.TOLD, Kind.CONTACT, Kind.CONTACT_LOST, Kind.CHECKED, Kind.NOTE}
+# Steps of a return. A server that was killed tells those that it may have lost again.
+_RETURN = frozenset({Kind.WOKEN, Kind.BACK, Kind.GIVEN_UP})
+_GONE = frozenset({Kind.COMMITTED, Kind.DOWN})
 _SEEN_BY_BOTH = {Kind.LEFT: Kind.CONTACT_LOST, Kind.JOINED: Kind.CONTACT}
 
 
@@ -173,28 +176,49 @@ def merge(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     for moment in own:
         if moment.at is not None:
             times.setdefault((moment.host, moment.boot, moment.kind), []).append(moment.at)
-    phase: dict[tuple[str, str], str] = {}
-    told: set[tuple[str, str]] = set()
+    before = _Before(said)
     story = []
     for moment in every:
-        who = (moment.host, moment.boot)
+        if before.has(moment):
+            continue
         if moment.own:
-            words = moment.text or echoes.get((*who, moment.kind), "")
+            words = moment.text or echoes.get((moment.host, moment.boot, moment.kind), "")
             story.append(replace(moment, text=words))
-            continue
-        if moment.kind in PHASES:
-            again = phase.get(who) == moment.kind
-            phase[who] = moment.kind
-            if again or (*who, moment.kind) in said:
-                continue
-        elif moment.kind == Kind.TOLD:
-            if who in told or (*who, moment.kind) in said:
-                continue
-            told.add(who)
-        elif _seen_by_the_host(moment, times):
-            continue
-        story.append(moment)
+        elif not _seen_by_the_host(moment, times):
+            story.append(moment)
     return tuple(story)
+
+
+class _Before:
+    """What the story has told so far; `said` is what hosts say of themselves anywhere in it."""
+
+    def __init__(self, said: set[tuple[str, str, str]]) -> None:
+        self._said = said
+        self._phase: dict[tuple[str, str], str] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._returns: dict[str, set[str]] = {}
+
+    def has(self, moment: Moment) -> bool:
+        """Whether this is told already, or by the host itself; it counts as told from now on."""
+        who, kind = (moment.host, moment.boot), moment.kind
+        if kind in _GONE:
+            self._returns.pop(moment.host, None)
+        if moment.own:
+            return False
+        if kind in PHASES:
+            again = self._phase.get(who) == kind
+            self._phase[who] = kind
+            return again or (*who, kind) in self._said
+        if kind == Kind.TOLD:
+            again = who in self._told or (*who, kind) in self._said
+            self._told.add(who)
+            return again
+        if kind in _RETURN:
+            steps = self._returns.setdefault(moment.host, set())
+            again = kind in steps
+            steps.add(kind)
+            return again
+        return False
 
 
 def _place(moment: Moment) -> tuple[object, ...]:

@@ -194,6 +194,7 @@ class Waker:
 
     async def run(self) -> None:
         """Keep the record on disk until cancelled."""
+        self._tell_again()
         while True:
             if self.enabled:
                 self._due.clear()
@@ -201,6 +202,18 @@ class Waker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_EVERY if self._disk.fault else PROBE_EVERY):
                     await self._due.wait()
+
+    def _tell_again(self) -> None:
+        """Tell what the story may lack if the last process was killed in the midst of it."""
+        if not self._record.open:
+            return
+        for name, due in self._record.hosts.items():
+            if due.wakes:
+                self._noted(due.outage, Kind.WOKEN, name, _by(self.means(name)))
+            if due.fate is Fate.BACK:
+                self._noted(due.outage, Kind.BACK, name, _times(due))
+            elif due.fate is Fate.GIVEN_UP:
+                self._noted(due.outage, Kind.GIVEN_UP, name, _times(due))
 
     async def close(self) -> None:
         """End: what is due is kept, and that this is no power cut."""
@@ -335,11 +348,9 @@ class Waker:
         due, extra = self._record.hosts[name], self._extra(name)
         self._faults.pop(name, None)
         if fate is Fate.BACK:
-            times = "once" if due.wakes == 1 else f"{due.wakes} times"
-            woken = f", woken {times}" if due.wakes else ", without being woken"
             after = f" {due.good:.0f} s after its mains" if self._record.cause else ""
-            log.info("%s is back%s%s", name, after, woken, extra=extra)
-            self._noted(due.outage, Kind.BACK, name, woken.strip(", "))
+            log.info("%s is back%s, %s", name, after, _times(due), extra=extra)
+            self._noted(due.outage, Kind.BACK, name, _times(due))
         elif fate is Fate.STAYED:
             log.info("%s was not taken down", name, extra=extra)
         else:
@@ -351,13 +362,13 @@ class Waker:
                 due.tried,
                 extra=extra,
             )
-            self._noted(due.outage, Kind.GIVEN_UP, name, f"woken {due.wakes} times")
+            self._noted(due.outage, Kind.GIVEN_UP, name, _times(due))
 
     def _wake(self, name: str) -> None:
         due, given = self._record.hosts[name], self.means(name)
         what = f"{name}: waking no. {due.wakes}, {given.say()}"
         if due.wakes == 1:
-            self._noted(due.outage, Kind.WOKEN, name, given.fault or given.say())
+            self._noted(due.outage, Kind.WOKEN, name, _by(given))
         if given.fault:
             self._fault(name, given.fault)
         elif given.method == "command":
@@ -473,6 +484,16 @@ def _supply(monitor: Monitor, now: float) -> Supply:
         charge=news.charge,
         recharge_reserve=monitor.ups.recharge_reserve,
     )
+
+
+def _by(given: waking.Means) -> str:
+    return given.fault or given.say()
+
+
+def _times(due: Due) -> str:
+    if not due.wakes:
+        return "without being woken"
+    return "woken once" if due.wakes == 1 else f"woken {due.wakes} times"
 
 
 def _say_recovered(action: Recovered) -> None:

@@ -96,6 +96,16 @@ def test_a_phase_that_is_only_seen_again_is_no_news() -> None:
     assert [Kind.TOLD, Kind.COUNTING, Kind.SERVER_BACK] == [moment.kind for moment in story]
 
 
+def test_the_steps_of_a_return_are_told_once_until_the_host_goes_again() -> None:
+    """A server that was killed tells what it may have lost again."""
+    first = [server(Kind.WOKEN, 700, "nas", seq=1), server(Kind.BACK, 760, "nas", seq=2)]
+    again = [server(Kind.WOKEN, 765, "nas", seq=3), server(Kind.BACK, 765, "nas", seq=4)]
+    assert merge(first) == merge([*first, *again])
+    assert [Kind.WOKEN, Kind.BACK] == [moment.kind for moment in merge([first[0], *again])]
+    gone = own(Kind.COMMITTED, 764, boot="boot-2")
+    assert 5 == len(merge([*first, gone, *again]))
+
+
 @pytest.mark.parametrize(("apart", "lines_told"), [(NEAR - 1, 1), (NEAR + 1, 2)])
 def test_a_broken_connection_that_both_saw_is_told_once(apart: float, lines_told: int) -> None:
     story = merge([server(Kind.LEFT, 10 + apart, "nas"), own(Kind.CONTACT_LOST, 10)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -245,6 +246,39 @@ def test_a_command_that_fails_is_a_fault_by_name(tmp_path: Path) -> None:
     asyncio.run(look())
     (fault,) = place.waker.faults
     assert fault == "nas can't be woken: sh failed with exit code 3: no such outlet"
+
+
+def test_what_the_story_may_lack_after_a_kill_is_told_again(place: Bench) -> None:
+    place.arrives()
+    place.arrives("web", boot_id="w1")
+    place.loses_mains()
+    record = place.kept()["recovery"]
+    record["hosts"]["nas"] |= {"fate": "back", "wakes": 1}
+    record["hosts"]["web"] |= {"wakes": 2}
+    place.change(recovery=record)
+    told: list[tuple[str, ...]] = []
+    monitors = {"rack": place.monitor}
+
+    async def run() -> None:
+        waker = Waker(
+            place.config, place.roster, monitors, lambda: "s9", lambda *words: told.append(words)
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await waker.run()
+
+    asyncio.run(run())
+    packet = f"magic packet for {MAC}"
+    assert told == [
+        ("o1", "woken", "nas", packet),
+        ("o1", "back", "nas", "woken once"),
+        ("o1", "woken", "web", packet),
+    ]
+    record["hosts"]["web"] |= {"fate": "back"}
+    place.change(recovery=record)
+    told.clear()
+    asyncio.run(run())
+    assert told == []
 
 
 def test_a_host_that_left_the_fleet_is_no_longer_due(place: Bench) -> None:
