@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 GOING = ("web1", "web2", "hypervisor", "nas")
 WAITED = {"web1": [], "web2": [], "hypervisor": ["web1", "web2"], "nas": ["hypervisor"]}
 # A host is down when it has been silent for `settle`, and on a machine that carries all of them one
-# shutdown takes a second or two longer than another.
-ERROR = 3.0
+# shutdown takes a second or two longer than another. So the error is that of each host in the chain.
+ERROR = {"web1": 3.0, "web2": 3.0, "hypervisor": 4.5, "nas": 6.0}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_drill_switched_nothing_off(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("host", GOING)
 def test_the_real_commit_came_when_the_drill_had_said(record: dict[str, Any], host: str) -> None:
-    assert abs(record["measured"][host]["error"]) <= ERROR, record["measured"]
+    assert abs(record["measured"][host]["error"]) <= ERROR[host], record["measured"]
 
 
 def test_the_real_order_is_the_one_that_was_drilled(record: dict[str, Any]) -> None:
