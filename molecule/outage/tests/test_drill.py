@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 GOING = ("web1", "web2", "hypervisor", "nas")
 WAITED = {"web1": [], "web2": [], "hypervisor": ["web1", "web2"], "nas": ["hypervisor"]}
 # A host is down when it has been silent for `settle`, and on a machine that carries all of them one
-# shutdown takes a second or two longer than another. So the error is that of each host in the chain.
+# shutdown takes a second or two longer than another; so does each in the chain before it.
 ERROR = {"web1": 3.0, "web2": 3.0, "hypervisor": 4.5, "nas": 6.0}
 
 
