@@ -233,7 +233,7 @@ def _hosts(report: dict[str, Any]) -> list[str]:
 
 
 def _to_come_back(report: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return who is still to be brought back, and who is given up;."""
+    """Return who is still to be brought back, and who is given up."""
     rows = _down(report)
     due = [row["name"] for row in rows if row["phase"] in {"due", "waking"}]
     return due, [row["name"] for row in rows if row["phase"] == "given_up"]

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from powmonman.config.schema import Tls
+    from powmonman.core.messages import Order
     from powmonman.server.monitor import Monitor
 
 log = logging.getLogger("powmonman.server")
@@ -225,10 +226,14 @@ class Server:
                 )
             )
 
+    @property
+    def _ordered(self) -> Order | None:
+        """The operator's order to the whole fleet, for as long as it is repeated."""
+        return self._order.told() if self._order else None
+
     def _busy(self) -> str:
         """Return what forbids a drill beside the power; empty if nothing does."""
-        ordered = self._order is not None and self._order.told() is not None
-        if ordered:
+        if self._ordered is not None:
             return "the fleet is being shut down"
         return "hosts are being brought back" if self._waker.open else ""
 
@@ -247,7 +252,7 @@ class Server:
         )
 
     def _own(self, name: str) -> Own:
-        fleets, alone = self._order.told() if self._order else None, self._drilling.live.order(name)
+        fleets, alone = self._ordered, self._drilling.live.order(name)
         return Own(
             drill_waits=self._drilling.drills.waits(name),
             waits=self._waits(name, alone=alone is not None and fleets is None),
@@ -263,8 +268,7 @@ class Server:
 
     def _in_outage(self) -> bool:
         """Whether hosts may be going down: by an outage, or by the operator's order."""
-        ordered = self._order is not None and self._order.told() is not None
-        return ordered or self._upses.in_outage
+        return self._ordered is not None or self._upses.in_outage
 
     def _noticed(self, name: str) -> None:
         """Something has become known of a host: it joined, left, or said what it does."""
@@ -356,8 +360,7 @@ class Server:
             if getattr(before, name) != getattr(config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._upses.watch(config, before)
-        self._state_id = secrets.token_hex(16)
-        self._hub.publish(changed=True)
+        self._publish_news()
         self._reloaded.set()
         self._ordering.check()
 

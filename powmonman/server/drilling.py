@@ -51,7 +51,7 @@ class Drilling:
             trouble=self.drills.trouble,
             obstacle=waker.obstacle,
             due=waker.expose,
-            down=self._is_down,
+            down=fleet.roster.is_down,
             wake=waker.gone,
             publish=fleet.publish,
         )
@@ -124,8 +124,3 @@ class Drilling:
             ports=(config.listen.port,),
         )
         return "" if sent.by else means.fault or "; ".join(sent.faults)
-
-    def _is_down(self, name: str) -> bool:
-        """Whether a host that has committed is down."""
-        host = self._fleet.roster.hosts.get(name)
-        return host is not None and bool(host.down(self._fleet.roster.bounds))

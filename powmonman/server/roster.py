@@ -243,9 +243,10 @@ class Roster:
 
     def still_up(self, name: str) -> tuple[str, ...]:
         """Return the hosts that `name` waits for and that are not down, or not known to be."""
-        return tuple(each for each in self.waits_for(name) if not self._is_down(each))
+        return tuple(each for each in self.waits_for(name) if not self.is_down(each))
 
-    def _is_down(self, name: str) -> bool:
+    def is_down(self, name: str) -> bool:
+        """Whether a host is known to be down."""
         host = self.hosts.get(name)
         return host is not None and bool(host.down(self.bounds))
 
