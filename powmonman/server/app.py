@@ -196,15 +196,15 @@ class Server:
 
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
-        self._state_id = secrets.token_hex(16)
         self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             await asyncio.gather(
                 self._memory.keep(self._upses.supplies(), changed=True), self._waker.begin(monitor)
             )
-            self._hub.publish(changed=True)
+            monitor.held = None
+            self._publish_news()
         else:
-            self._hub.publish(changed=True)
+            self._publish_news()
             self._waker.look()
             await self._memory.keep(self._upses.supplies(), changed=True)
         self._look()

@@ -75,7 +75,7 @@ class Upses:
     def news(self) -> dict[str, UpsNews]:
         """Return what clients are told of them now."""
         now = boottime()
-        return {name: supply.news(now) for name, supply in self.supplies().items()}
+        return {name: monitor.news(now) for name, monitor in self.monitors.items()}
 
     def packs(self) -> dict[str, Pack]:
         """Return them as the budget of the order needs them."""

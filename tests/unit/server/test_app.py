@@ -50,6 +50,22 @@ def done(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return order
 
 
+def test_once_an_outage_is_kept_it_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ups = server._config.upses["rack"]
+    supply = supply_for(ups, sensors.create(ups), server._config)
+    for at in (100.0, 102.0, 104.0):
+        supply = supply.observe(OFF, at, "o1")
+    monitor = Monitor("rack", ups, sensors.create(ups), supply.verified(OFF, 104.0, "o1"), _nothing)
+    monitor.held = supply
+    told: list[PowerState] = []
+    monkeypatch.setattr(server._hub, "publish", lambda **_: told.append(monitor.news(104.0).state))
+    asyncio.run(server._changed(monitor))
+    assert told == [PowerState.ON_BATTERY]
+
+
+async def _nothing(_: Monitor) -> None: ...
+
+
 async def report(server: Server, *readings: Reading) -> PowerState:
     """Let the UPS be read, every 2 s, and its change be reported."""
     ups = server._config.upses["rack"]
