@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab safety docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
+
+safety: export POWMONMAN_MINUTES ?= 60
+safety: $(TOOLS) ## Faults over a whole fleet in virtual time, for an hour; POWMONMAN_MINUTES sets it.
+	$(BIN)/pytest -s -v tests/properties/test_fleet.py tests/properties/test_re*.py
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference

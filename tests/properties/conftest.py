@@ -19,4 +19,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures.CAUGHT:
         terminalreporter.section("rejected designs, put back")
         for caught in figures.CAUGHT:
-            terminalreporter.write_line(f"{caught.design:<58}{caught.by:<34}{caught.after}")
+            terminalreporter.write_line(f"{caught.design:<60}{caught.after:<26}{caught.by}")

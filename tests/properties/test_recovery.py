@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import figures
 import pytest
 from figures import Caught
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from recovering import FULL, HOSTS, LIMITS, Design, World
@@ -267,4 +267,9 @@ def test_a_rejected_design_is_found_out(
 
 
 TestFleet = Fleet.TestCase
-TestFleet.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestFleet.settings = settings(
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

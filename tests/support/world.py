@@ -29,6 +29,7 @@ REFILL = 10.0
 # More than the product assumes (twice `after`), as a battery should have.
 BATTERY = 1500.0
 LONGEST_RECOVERY = 3000
+HALTED = 1e9
 
 
 class World:
@@ -141,7 +142,8 @@ class World:
             server.sensor_works = server.disk_works = True
             server.reads, server.lie, server.order = None, None, None
             server.stopped_until = 0.0
-            server.back_at = min(server.back_at, self.time)
+            # A machine that was halted stays off for as long as the power lasts.
+            server.back_at = min(server.back_at, self.time) if server.back_at < HALTED else HALTED
             server.booted = min(server.booted, self.time - 20.0)
         for host in self.hosts:
             host.delay, host.scrambled = 2.0, False
