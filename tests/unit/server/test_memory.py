@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from powmonman.server.memory import Memory
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -110,20 +110,17 @@ def test_a_disk_that_takes_nothing_is_reported_and_tried_again(
     ]
 
 
-def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(place: Place) -> None:
-    """Whoever opens a FIFO for writing waits for a reader."""
-    hole = place.durable.with_name(f".{place.durable.name}.{os.getpid()}")
-    os.mkfifo(hole)
-
+def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(
+    place: Place, hanging_disk: threading.Event
+) -> None:
     async def play() -> None:
         began = time.monotonic()
         for spent in (1.0, 2.0, 3.0):
             await place.memory.keep({"ups": Supply(spent=spent)}, changed=True)
         assert time.monotonic() - began < 2
         assert place.memory.faults == {str(place.durable): "not written within 0 s"}
-        reader = os.open(hole, os.O_RDONLY | os.O_NONBLOCK)
+        hanging_disk.set()
         await written(place)
-        os.close(reader)
         assert place.memory.faults == {}
 
     running(play)
