@@ -15,16 +15,15 @@ from powmonman.core.messages import Ping, State, encode
 from powmonman.core.messages import Policy as FleetPolicy
 from powmonman.net.tls import TlsPipe, client_context
 from powmonman.service.clock import boottime
-
-from .daemon import wait_for
-from .fleet import CONFIRM
-from .peers import HELLO, Caller, dropped, half_open
+from tests.integration.daemon import wait_for
+from tests.integration.fleet import CONFIRM
+from tests.integration.peers import HELLO, Caller, dropped, half_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .daemon import Daemon
-    from .fleet import Fleet
+    from tests.integration.daemon import Daemon
+    from tests.integration.fleet import Fleet
 
 HANDSHAKE_TIMEOUT = 3.0
 
