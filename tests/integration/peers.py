@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -30,12 +31,12 @@ class Caller:
             # Before the connection, or the window is already open.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.settimeout(TIMEOUT)
-        self._socket.connect(("127.0.0.1", port))
         context = identity if isinstance(identity, ssl.SSLContext) else client_context(identity)
         self._pipe = TlsPipe(context, server_side=False)
         self._heard = b""
         self.closed = False
         try:
+            self._socket.connect(("127.0.0.1", port))
             while not self._pipe.handshaken:
                 self._socket.sendall(self._pipe.outgoing())
                 self._receive()
@@ -68,6 +69,10 @@ class Caller:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
     def _receive(self) -> None:
@@ -139,6 +144,11 @@ class FalseServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(TIMEOUT)
+
+
+def nonce(heard: bytes) -> int:
+    """Return the last one that a client has said, 0 before the first."""
+    return int(re.findall(rb'"nonce":(\d+)', b'"nonce":0' + heard)[-1])
 
 
 def outage(sequence: int, *, echo: int = 1, lease: float = 1.0) -> bytes:

@@ -112,8 +112,9 @@ def test_what_is_no_file_is_nothing(file: Path, tmp_path: Path) -> None:
     os.mkfifo(file)
     assert read_json(file) is None
     assert read_json(tmp_path) is None
-    link = tmp_path / "link"
-    link.symlink_to("/etc/hostname")
+    link, victim = tmp_path / "link", tmp_path / "victim"
+    victim.write_text("{}", encoding="utf-8")
+    link.symlink_to(victim)
     assert read_json(link) is None
     assert open_files() == before
 
