@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,3 +158,8 @@ def test_a_revoked_certificate_is_thrown_out_on_reload_and_not_let_in_again(site
         again.says(HELLO)
         assert again.hears_the_end() == "the certificate of web is revoked"
     assert not site.fleet.row(site.server, "web")["connected"]
+
+
+def test_the_servers_own_socket_is_for_its_user_and_its_group(site: Site) -> None:
+    """There the operator gives his orders, whatever the umask was when the server began."""
+    assert stat.S_IMODE((site.server.runtime / "server.sock").stat().st_mode) == 0o660

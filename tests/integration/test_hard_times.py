@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from typing import TYPE_CHECKING
 
+from powmonman.service.clock import boottime
+
 from .daemon import program, wait_for
+from .fleet import CONFIRM
 from .peers import HELLO, Caller, half_open
 from .stage import together
 
@@ -25,6 +29,16 @@ import os, time
 def fsync(file):
     if "server-upses" in os.readlink(f"/proc/self/fd/{file}"):
         time.sleep(600)
+os.fsync = fsync
+"""
+
+SLOW_CARD = """
+import os, time
+real = os.fsync
+def fsync(file):
+    if "server-recovery" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(1)
+    real(file)
 os.fsync = fsync
 """
 
@@ -96,6 +110,22 @@ def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> 
     ending = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - ending < 6
+
+
+@together
+def test_nobody_is_told_of_an_outage_before_it_is_on_disk_who_may_go_down(fleet: Fleet) -> None:
+    """The power may go at any moment from then on; the card takes a second to write."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(SLOW_CARD, encoding="utf-8")
+    server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    fleet.up(server, nas)
+    began = fleet.mains("off")
+    nas.says("on battery · outage")
+    assert boottime() - began >= CONFIRM + 1
+    kept = json.loads((server.state / "server-recovery.json").read_text("utf-8"))
+    assert "nas" in json.dumps(kept)
 
 
 @together

@@ -36,7 +36,7 @@ class Places:
         self.asked: list[str] = []
         self.lines: dict[str, Line] = {}
 
-    def connect(self, host: str, port: int) -> Link:
+    def connect(self, host: str, _: int) -> Link:
         self.asked.append(host)
         if host.startswith("hangs"):
             self.let_go.wait(PATIENCE)
