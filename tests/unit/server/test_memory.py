@@ -120,15 +120,16 @@ def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(
         assert time.monotonic() - began < 2
         assert place.memory.faults == {str(place.durable): "not written within 0 s"}
         hanging_disk.set()
-        await written(place)
+        await written(place, "3.0")
         assert place.memory.faults == {}
 
     running(play)
     assert json.loads(place.durable.read_text("utf-8"))["upses"]["ups"]["spent"] == 3.0
 
 
-async def written(place: Place) -> None:
+async def written(place: Place, what: str) -> None:
     for _ in range(500):
-        if place.durable.is_file() and not place.memory.faults:
+        kept = place.durable.read_text("utf-8") if place.durable.is_file() else ""
+        if what in kept and not place.memory.faults:
             return
         await asyncio.sleep(0.01)
