@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -146,7 +147,30 @@ def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
 def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
-    assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
+    request, taken = "/run/powmonman/shutdown", "/run/powmonman-shutdown"
+    assert found["ExecStartPre"] == [
+        f"sh -c 'rm -rf {taken}; mv -T {request} {taken} || rm -rf {request}'"
+    ]
+    (start,) = found["ExecStart"]
+    assert f"powmonman run-shutdown --request {taken} --config " in start
+
+
+@pytest.mark.parametrize("what", ["file", "link", "directory"])
+def test_root_takes_whatever_lies_there_out_of_the_clients_reach(tmp_path: Path, what: str) -> None:
+    (line,) = settings("powmonman-shutdown.service")["ExecStartPre"]
+    (tmp_path / "powmonman").mkdir()
+    request, taken = tmp_path / "powmonman" / "shutdown", tmp_path / "powmonman-shutdown"
+    taken.mkdir()
+    if what == "file":
+        request.touch()
+    elif what == "link":
+        request.symlink_to("/nonexistent")
+    else:
+        request.mkdir()
+    script = line.removeprefix("sh -c '").removesuffix("'").replace("/run/", f"{tmp_path}/")
+    subprocess.run(["sh", "-c", script], check=True)
+    assert not os.path.lexists(request)
+    assert os.path.lexists(taken)
 
 
 def test_the_check_takes_its_request_away_and_runs_no_command() -> None:
