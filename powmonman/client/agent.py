@@ -238,6 +238,7 @@ class Agent:
             self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+                self._compare(message)
             self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
@@ -271,6 +272,18 @@ class Agent:
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
         notify.notify(STATUS=f"connected to {link.host}")
+
+    def _compare(self, state: State) -> None:
+        """Say which of this host's rules the server's make void."""
+        mine, counts = self._rules.confirm, state.policy.restore_confirm
+        if mine > counts:
+            log.warning(
+                "policy.confirm is %g s, but the server takes the mains for back after %g s "
+                "(restore_confirm): %g s count",
+                mine,
+                counts,
+                counts,
+            )
 
     def _remember(self, link: Link) -> None:
         """Keep the server's address; the disk may take its time."""

@@ -2,9 +2,10 @@
 
 Name resolution, connects and handshakes can hang for as long as they like: the countdown runs in
 another thread and never waits for this one. Candidates are tried in this order: configured
-addresses, the address that passed TLS last time, then whatever answers on the LAN; none is trusted
-before TLS. Between rounds there is a jittered back-off; a server that refuses this host, or that
-this host refuses, is asked again at the longest interval only.
+addresses and names, the address that passed TLS last time, then whatever answers on the LAN; none
+is trusted before TLS. A name that hangs holds up none of the others. Between rounds there is a
+jittered back-off; a server that refuses this host, or that this host refuses, is asked again at the
+longest interval only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.client.link import Link, LinkError
+from powmonman.client.names import WAIT, Names, is_address
 from powmonman.config.forms import server_address
 from powmonman.net.search import search
 from powmonman.service.files import read_json, write_json
@@ -57,6 +59,7 @@ class Connector:
         self._stopped = threading.Event()
         self._failures = 0
         self._told: dict[str, str] = {}
+        self._names = Names()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +108,7 @@ class Connector:
         refused = False
         tried: set[tuple[str, int]] = set()
         give_up = time.monotonic() + LONGEST_ROUND
-        for host, port in candidates(self._config, self._stopped.is_set):
+        for host, port in candidates(self._config, self._stopped.is_set, self._names, self._tell):
             if (host, port) in tried or self._stopped.is_set():
                 continue
             if tried and time.monotonic() > give_up:
@@ -122,7 +125,7 @@ class Connector:
                 continue
             log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
             return link, False
-        if not tried:
+        if not tried and not self._config.servers:
             self._tell("server", "nothing answers on the LAN and no address is configured")
         return None, refused
 
@@ -135,22 +138,51 @@ class Connector:
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
 
 
-def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
-    """Yield every place where the server may be, most likely first. May block on the LAN."""
-    for text in config.servers:
-        yield server_address(text, config.port)
+def candidates(
+    config: ClientConfig,
+    stop: Callable[[], bool],
+    names: Names | None = None,
+    tell: Callable[[str, str], None] = lambda *_: None,
+) -> Iterator[tuple[str, int]]:
+    """Yield every place where the server may be, most likely first. May block on the LAN.
+
+    A name that nobody answers for is put off to the end, and holds nothing else up. `tell` is told
+    which names have no address, and why.
+    """
+    names = Names() if names is None else names
+    servers = [server_address(text, config.port) for text in config.servers]
+    named = {host for host, _ in servers if not is_address(host)}
+    for host in named:
+        names.ask(host)
+    late = []
+    give_up = time.monotonic() + WAIT
+    for host, port in servers:
+        try:
+            found = names.addresses(host, give_up) if host in named else (host,)
+        except TimeoutError:
+            late.append((host, port))
+        except OSError as error:
+            tell(f"{host} port {port}", error.strerror or str(error))
+        else:
+            yield from ((address, port) for address in found)
     last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    if isinstance(last.get("host"), str) and type(last.get("port")) is int:
-        yield last["host"], last["port"]
+    kept, at = last.get("host"), last.get("port")
+    if isinstance(kept, str) and is_address(kept) and type(at) is int:
+        yield kept, at
     if config.discovery.enabled:
-        found = search(
+        heard = search(
             config.port,
             config.fleet,
             SEARCH_FOR,
             interfaces=config.discovery.interfaces,
             stop=stop,
         )
-        yield from ((candidate.host, candidate.port) for candidate in found)
+        yield from ((candidate.host, candidate.port) for candidate in heard)
+    for host, port in late:
+        try:
+            yield from ((address, port) for address in names.addresses(host, 0.0))
+        except OSError as error:
+            tell(f"{host} port {port}", error.strerror or str(error))
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

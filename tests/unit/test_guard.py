@@ -254,3 +254,8 @@ def test_a_user_that_is_missing_or_root_is_refused() -> None:
         Account.named("nosuchuser")
     with pytest.raises(GuardError, match="never root"):
         Account.named("root")
+
+
+def test_a_guard_that_asks_for_more_unbroken_time_than_flapping_mains_give_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"policy.confirm: is 6, but must be at most ups.restore"):
+        parse("policy: {confirm: 6}\n", GuardConfig)

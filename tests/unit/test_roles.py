@@ -195,6 +195,21 @@ def test_the_client_brings_both_paths_to_root_with_it() -> None:
     assert settings("powmonman-shutdown-check.path")["PartOf"] == ["powmonman-shutdown.path"]
 
 
+def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> None:
+    own = {"policy": {"confirm": 8}}
+    hosts = {
+        "pi": {"powmonman_server_upses": {"rack": {"restore_confirm": 10}, "desk": None}},
+        "nas": {"powmonman_client_config": own},
+        "web": {},
+    }
+    known = {"__powmonman_servers": ["pi"], "__powmonman_clients": ["web", "nas"]}
+    said = fill("powmonman", "confirm", hostvars=hosts, **known).splitlines()
+    assert [line.partition(", but")[0] for line in said] == [
+        "nas: powmonman_client_config.policy.confirm is 8.0"
+    ]
+    assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
+
+
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:
     timer = fill(
         "powmonman_server", "powmonman-drill.timer", powmonman_server_drill_timer="monthly"
