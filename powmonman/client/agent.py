@@ -60,6 +60,8 @@ class Agent:
     def __init__(self, path: Path, config: ClientConfig, logs: Logs) -> None:
         self._path = path
         self._config = config
+        # Now, while nothing hangs on it: not in the last minute.
+        self._commands = shutdown.in_full(config.shutdown)
         self._rules = rules_of(config)
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
@@ -132,7 +134,7 @@ class Agent:
         """
         grounds = self._plan.power is PowerState.ON_BATTERY or self._plan.ordered
         if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
-            self._request.finish(self._config.shutdown, self._plan.outage)
+            self._request.finish(self._commands, self._plan.outage)
         elif self._request.disown() and self._committed:
             on_battery = self._plan.power is PowerState.ON_BATTERY
             phase = Phase.COUNTING if on_battery else Phase.IDLE
@@ -209,7 +211,7 @@ class Agent:
         if self._drill is not None:
             self._drill.passed(self._plan, now())
         over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
-        self._request.watch(self._config.shutdown, over=over)
+        self._request.watch(self._commands, over=over)
         self._tell()
         if not self._committed:
             self._budget.cancel()
@@ -401,10 +403,10 @@ class Agent:
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
-            shutdown.rehearse(self._config.shutdown)
+            shutdown.rehearse(self._commands)
             self._save()
         else:
-            self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._request.make(self._commands, reason, self._plan.outage)
             self._budget.begin()
 
     def _reload(self) -> None:
@@ -429,6 +431,7 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        self._commands = shutdown.in_full(config.shutdown)
         if self._drill is not None:
             self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)

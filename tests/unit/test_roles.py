@@ -212,6 +212,25 @@ def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> N
     assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("unit", "early"),
+    [
+        ("docker.service", False),
+        ("system-postgresql.slice", False),
+        ("srv-data.mount", False),
+        ("local-fs.target", True),
+        ("sysinit.target", True),
+        ("network.target", True),
+        ("-.mount", True),
+        ("docker.socket", True),
+    ],
+)
+def test_what_is_there_before_any_service_can_not_be_outlived(unit: str, early: bool) -> None:
+    text = (ROLES / "powmonman_client" / "templates" / "faults.j2").read_text("utf-8")
+    (known,) = re.findall(r"elif unit is match\('(.*)'\)", text)
+    assert bool(re.match(known.replace("\\\\", "\\"), unit)) is early
+
+
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:
     timer = fill(
         "powmonman_server", "powmonman-drill.timer", powmonman_server_drill_timer="monthly"
