@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab mutants docs clean
+.PHONY: help demo test unit molecule lab lint audit chaos chaos-nut fuzz gpio-lab mutants safety soak docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,17 +28,24 @@ molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power 
 lab: $(TOOLS) ## Some of these hosts to play with: docs/lab.md.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run converge -s outage
 
-lint: $(TOOLS) ## ruff, mypy, ansible-lint.
+lint: $(TOOLS) ## ruff, mypy, ansible-lint, and a scan for secrets.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
+	$(BIN)/python checks/scan_secrets.py
+
+audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerable. Needs a network.
+	$(BIN)/python checks/audit.py
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
 mutants: $(TOOLS) ## Take one defence away at a time, and see a test fail.
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.mutants.run
+
+soak: $(TOOLS) ## 10,000 outages in a row: does anything grow? `make soak SOAK=--outages=1000`
+	$(BIN)/python -m tests.soak $(SOAK)
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference
