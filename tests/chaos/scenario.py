@@ -68,9 +68,10 @@ class Host:
     Attributes:
         servers: Where it looks for its server: addresses of these; empty is by the LAN.
         by_name: By host names instead, so that a DNS is needed.
-        commands: What the commands of its shutdown do before the final one: `work`, `hang` (killed
-            after a second), `fail`, or `missing`.
-        final: What the final one does: `work`, or `fail` (each time).
+        commands: What the commands of its shutdown do before the final one: `work`, `last` (two
+            seconds), `hang` (killed after one), `fail`, or are `missing`.
+        final: What the final one does: `work`, `fail once`, `fail` (each time), or is `missing`.
+        after: Its own time on battery; None is the layout's.
     """
 
     name: str = "nas"
@@ -80,6 +81,7 @@ class Host:
     by_name: bool = False
     commands: tuple[str, ...] = ()
     final: str = "work"
+    after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Site(Protocol):
         """Let the sensor say nothing that makes sense, until `mains` is called again."""
 
     def kill(self, name: str) -> None:
-        """End a client or a server by SIGKILL."""
+        """End a client or a server by SIGKILL, and leave it so until `start`."""
 
     def start(self, name: str) -> None:
         """Start it again, as a service manager would."""
