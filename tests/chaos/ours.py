@@ -17,7 +17,6 @@ from .lan import Lan
 from .scenario import Host, Layout, Need, Phase, Word
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from ..integration.fleet import Fleet
 
@@ -226,7 +225,9 @@ class OurSite:
         box, daemon = self._lan.hosts[name], self._daemons[name]
         for place in (daemon.state, daemon.runtime):
             # By small steps in the end, so that not a page is left.
-            fill = f"for step in 65536 4096 1; do cat /dev/zero | dd bs=$step of={{}}/fill.$step; done"
+            fill = (
+                "for step in 65536 4096 1; do cat /dev/zero | dd bs=$step of={}/fill.$step; done"
+            )
             script = fill.format(shlex.quote(str(place)))
             box.run("sh", "-c", f"({script}) 2>/dev/null; true")
 
@@ -288,5 +289,3 @@ class OurSite:
             self._life.join(PATIENCE)
         self.fleet.close()
         self._lan.remove()
-
-

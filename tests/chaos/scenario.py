@@ -311,8 +311,8 @@ def play(scenario: Scenario, site: Site) -> Row:
     """Play it, watch what comes of it for as long as it takes, and judge that."""
     site.lay(scenario.layout)
     scenario.play(site)
-    ends = max(one.known_by(site) for one in scenario.expected)
-    while site.now() < ends and not all(one.met(site) for one in scenario.expected):
+    ends = [(one, one.known_by(site)) for one in scenario.expected]
+    while any(site.now() < end and not one.met(site) for one, end in ends):
         site.wait(0.1)
     judged = [one.seen(site) for one in scenario.expected]
     return Row(scenario, ", ".join(text for text, _ in judged), all(fine for _, fine in judged))

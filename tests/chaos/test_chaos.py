@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import network
+from . import disks, network, power, processes
 
 if TYPE_CHECKING:
     from .conftest import Chaos
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 EVERYTHING = "POWMONMAN_CHAOS_ALL" in os.environ
 SCENARIOS = [
-    scenario for scenario in network.SCENARIOS if EVERYTHING or not scenario.rare
+    scenario
+    for group in (processes, network, power, disks)
+    for scenario in group.SCENARIOS
+    if EVERYTHING or not scenario.rare
 ]
 
 
@@ -23,4 +26,5 @@ SCENARIOS = [
 def test_what_comes_of_it(scenario: Scenario, chaos: Chaos, rows: list[Row]) -> None:
     row = chaos.row(scenario)
     rows.append(row)
+    print(chaos.logs[scenario.name])
     assert row.fine, f"expected {', '.join(map(str, scenario.expected))}; seen: {row.seen}"
