@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Play = Callable[[Site], None]
 
 TWO = Layout((Host("nas"), Host("web")))
-LONG = 14.0
+LONG = 16.0
 
 
 def dead_before(name: str, who: str = "nas") -> Play:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .scenario import (
     AFTER,
+    CONFIRM,
     SLACK,
     Goes,
     Host,
@@ -37,7 +38,8 @@ def outage(site: Site) -> None:
 
 def back_before(site: Site) -> None:
     site.mains(good=False)
-    site.until(LONG - 1)
+    # Mains are good when they have been for as long as it takes to confirm them.
+    site.until(LONG - 1 - CONFIRM)
     site.mains(good=True)
 
 
