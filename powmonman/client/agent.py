@@ -449,8 +449,7 @@ def run_shutdown(path: Path) -> int:
     """
     Logs("powmonman").apply(Log())
     try:
-        shutdown.check_trusted(path)
-        config = load(path, ClientConfig)
+        config = load(shutdown.check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:
         commands = Shutdown()
         log.critical("%s · running %s alone", error, " ".join(commands.final.command))

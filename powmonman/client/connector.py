@@ -2,11 +2,10 @@
 
 Name resolution, connects and handshakes can hang for as long as they like: the countdown runs in
 another thread and never waits for this one. Candidates are tried in this order: configured
-addresses, the address that passed TLS last time, then whatever answers on the LAN; none is trusted
-before TLS. A name that the DNS is slow to answer is passed over: the DNS may have died with the
-mains, and what comes after it must have its turn. Between rounds there is a jittered back-off; a
-server that refuses this host, or that this host refuses, is asked again at the longest interval
-only.
+addresses, the address that passed TLS last time, then whatever answers on the LAN, all of that at
+once; none is trusted before TLS. A name that the DNS is slow to answer is passed over: what comes
+after it must have its turn. Between rounds there is a jittered back-off; a server that refuses this
+host, or that this host refuses, is asked again at the longest interval only.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.client.link import Link, LinkError
+from powmonman.client.names import Names
+from powmonman.client.race import Race
 from powmonman.config.forms import server_address
 from powmonman.net.search import search
 from powmonman.service.files import read_json, write_json
@@ -36,8 +37,7 @@ log = logging.getLogger("powmonman.client")
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 20.0
 SEARCH_FOR = 6.0
-RESOLVE_TIMEOUT = 3.0
-LONGEST_ROUND = 30.0
+MOST_TOLD = 64
 LAST_SERVER = "last-server.json"
 
 
@@ -60,7 +60,7 @@ class Connector:
         self._stopped = threading.Event()
         self._failures = 0
         self._told: dict[str, str] = {}
-        self._names: dict[str, _Name] = {}
+        self._names = Names()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -106,119 +106,81 @@ class Connector:
 
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""
-        refused = False
-        tried: set[tuple[str, int]] = set()
-        give_up = time.monotonic() + LONGEST_ROUND
-        for host, port in candidates(self._config, self._stopped.is_set):
-            if (host, port) in tried or self._stopped.is_set():
-                continue
-            if tried and time.monotonic() > give_up:
-                # Forged announcements may lead to hosts that take their time to refuse: what is
-                # configured must have its turn again.
+        race = Race(self._open)
+        for host, port in known(self._config):
+            if self._stopped.is_set():
                 break
-            tried.add((host, port))
-            try:
-                addresses = self._addresses(host)
-            except LinkError as error:
-                self._tell(f"{host} port {port}", str(error))
-                continue
-            for address in addresses:
-                if address != host and (address, port) in tried:
-                    continue
-                tried.add((address, port))
-                try:
-                    began = time.monotonic()
-                    link = Link.open(self._context, address, port, revoked=self._config.tls.revoked)
-                except LinkError as error:
-                    refused |= error.refused
-                    self._tell(f"{address} port {port}", str(error))
-                    continue
-                took = (time.monotonic() - began) * 1000
-                log.debug("%s port %d: %.0f ms", address, port, took)
-                return link, False
-        if not tried:
+            for address in self._addresses(host, port):
+                if link := race.run(address, port):
+                    return link, False
+        if self._config.discovery.enabled:
+            # Forged announcements may lead to hosts that take their time to refuse, so that nobody
+            # waits for anybody here; and what is known must soon have its turn again.
+            for host, port in on_the_lan(self._config, lambda: self._stopped.is_set() or race.won):
+                race.start(host, port)
+            race.wait(self._stopped.is_set)
+        if link := race.finish():
+            return link, False
+        if not race.tried and not self._config.servers:
             self._tell("server", "nothing answers on the LAN and no address is configured")
-        return None, refused
+        return None, race.refused
 
-    def _addresses(self, host: str) -> list[str]:
-        if _is_address(host):
-            return [host]
-        name = self._names.get(host)
-        if name is None or not name.hangs:
-            name = self._names[host] = _Name(host)
-        return name.addresses(RESOLVE_TIMEOUT)
+    def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            return self._names.addresses(host)
+        except LinkError as error:
+            self._tell(f"{host} port {port}", str(error))
+            return []
 
-    def _tell(self, where: str, reason: str) -> None:
-        """Say it once; after that it is only worth a debug line."""
-        new = self._told.get(where) != reason
-        if len(self._told) > 64:
-            self._told.clear()
-        self._told[where] = reason
-        log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
-
-
-class _Name:
-    """One look-up of a host name, which may hang for as long as it likes."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._found: list[str] = []
-        self._fault = ""
-        self._thread = threading.Thread(target=self._look_up, name="resolver", daemon=True)
-        self._thread.start()
-
-    @property
-    def hangs(self) -> bool:
-        """Whether it has not ended; a second one would hang too."""
-        return self._thread.is_alive()
-
-    def addresses(self, timeout: float) -> list[str]:
-        """Wait for the answer.
+    def _open(self, host: str, port: int) -> Link:
+        """Connect to one candidate.
 
         Raises:
-            LinkError: There is none, or none within `timeout` seconds.
+            LinkError: It is no good; that has been told.
         """
-        self._thread.join(timeout)
-        if self.hangs:
-            raise LinkError(f"the DNS does not answer within {timeout:g} s")
-        if self._fault:
-            raise LinkError(self._fault)
-        return self._found
-
-    def _look_up(self) -> None:
+        began = time.monotonic()
         try:
-            found = socket.getaddrinfo(self._name, None, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:
-            # A name that can't be one is a ValueError.
-            self._fault = getattr(error, "strerror", None) or str(error)
-        else:
-            self._found = list(dict.fromkeys(str(address[0]) for *_, address in found))
+            link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
+        except LinkError as error:
+            self._tell(f"{host} port {port}", str(error))
+            raise
+        log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
+        return link
 
+    def _tell(self, where: str, reason: str) -> None:
+        """Say it once; after that it is only worth a debug line.
 
-def _is_address(host: str) -> bool:
-    try:
-        socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):
-        return False
-    return True
+        Of a flood of forged announcements the log is spared the rest.
+        """
+        new = self._told.get(where) != reason and (
+            where in self._told or len(self._told) < MOST_TOLD
+        )
+        if new:
+            self._told[where] = reason
+        log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
 
 
 def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
     """Yield every place where the server may be, most likely first. May block on the LAN."""
+    yield from known(config)
+    if config.discovery.enabled:
+        yield from on_the_lan(config, stop)
+
+
+def known(config: ClientConfig) -> Iterator[tuple[str, int]]:
+    """Yield the addresses where the server should be, most likely first."""
     for text in config.servers:
         yield server_address(text, config.port)
     last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
     if isinstance(last.get("host"), str) and type(last.get("port")) is int:
         yield last["host"], last["port"]
-    if config.discovery.enabled:
-        found = search(
-            config.port,
-            config.fleet,
-            SEARCH_FOR,
-            interfaces=config.discovery.interfaces,
-            stop=stop,
-        )
-        yield from ((candidate.host, candidate.port) for candidate in found)
+
+
+def on_the_lan(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
+    """Yield what says on the LAN that it is the server. Blocks until `stop`, or for a while."""
+    names = config.discovery.interfaces
+    found = search(config.port, config.fleet, SEARCH_FOR, interfaces=names, stop=stop)
+    yield from ((candidate.host, candidate.port) for candidate in found)
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

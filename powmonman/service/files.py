@@ -19,11 +19,15 @@ LARGEST = 1024 * 1024
 def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 0o640) -> None:
     """Replace `path` atomically; `durable` waits until it is on the disk.
 
+    Whatever lies in the way (a link, a FIFO, another name of a file elsewhere) is removed, and
+    neither followed nor opened.
+
     Raises:
         OSError: It could not be written; the old file is whole.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    temporary.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, mode)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -44,13 +48,16 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
             os.close(directory)
 
 
-def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
+def read_json(path: Path, largest: int = LARGEST, *, own: bool = False) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is none that can be read.
 
-    A file of more than `largest` bytes can't.
+    A file of more than `largest` bytes can't. `own`: nor can one that belongs to anybody else but
+    this process's user and root.
     """
     try:
         with open(path, "rb", opener=_without_surprise) as file:
+            if own and os.fstat(file.fileno()).st_uid not in {0, os.geteuid()}:
+                return None
             return parse(file.read(largest))
     except (OSError, RecordError):
         return None

@@ -252,6 +252,9 @@ class OurSite:
 
     def reaches(self, name: str, phase: Phase) -> float:
         wait_for(f"{name} is {phase}", lambda: self._phase(name) is phase, PATIENCE)
+        if phase is Phase.COMMITTED:
+            # Whoever stops the client now must find that something has come of it.
+            wait_for(f"{name} runs its commands", lambda: self.fleet.ran(name), PATIENCE)
         return boottime()
 
     def _phase(self, name: str) -> Phase | None:

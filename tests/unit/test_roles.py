@@ -146,7 +146,7 @@ def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
 def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
-    assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
+    assert found["ExecStartPre"] == ["rm -rf /run/powmonman/shutdown"]
 
 
 def test_the_check_takes_its_request_away_and_runs_no_command() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from powmonman.client import connector
+from powmonman.client import connector, names
 from powmonman.client.connector import Connector, candidates, mac_addresses, remember
 from powmonman.client.link import Link, LinkError
 from powmonman.config.schema import ClientConfig, Discovery
@@ -209,7 +209,7 @@ def test_a_dns_that_hangs_does_not_keep_from_the_last_address(
     """One look-up at a time hangs; what comes after the name has its turn meanwhile."""
     config = replace(config, servers=("pi.lan",))
     remember(config, "192.0.2.8", 7444)
-    monkeypatch.setattr(connector, "RESOLVE_TIMEOUT", 0.05)
+    monkeypatch.setattr(names, "TIMEOUT", 0.05)
     asked: list[str] = []
 
     def opened(_: ssl.SSLContext, host: str, *__: object, **___: object) -> None:
