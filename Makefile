@@ -38,6 +38,9 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint, and a scan for secrets.
 audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerable. Needs a network.
 	$(BIN)/python checks/audit.py
 
+chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
+	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
+
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
