@@ -141,7 +141,8 @@ def _client(
     if view.get("reload_fault"):
         yield f"the last reload was refused: {view['reload_fault']}"
     if not view.get("connected"):
-        yield "not connected to the server"
+        alone = view.get("lost_contact")
+        yield f"not connected to the server{f' · {alone}' if alone else ''}"
         return
     if view.get("power") == "unknown":
         yield f"connected, but the power is unknown: {view.get('reason')}"

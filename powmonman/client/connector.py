@@ -139,9 +139,8 @@ def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple
     """Yield every place where the server may be, most likely first. May block on the LAN."""
     for text in config.servers:
         yield server_address(text, config.port)
-    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    if isinstance(last.get("host"), str) and type(last.get("port")) is int:
-        yield last["host"], last["port"]
+    if last := last_server(config):
+        yield last
     if config.discovery.enabled:
         found = search(
             config.port,
@@ -151,6 +150,14 @@ def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple
             stop=stop,
         )
         yield from ((candidate.host, candidate.port) for candidate in found)
+
+
+def last_server(config: ClientConfig) -> tuple[str, int] | None:
+    """Return where the server was that passed TLS last; None if there was none."""
+    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
+    if isinstance(last.get("host"), str) and type(last.get("port")) is int:
+        return last["host"], last["port"]
+    return None
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

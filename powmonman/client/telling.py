@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import powmonman
 from powmonman import __version__
 from powmonman.client.kept import save_plan
+from powmonman.core import lost_contact
 from powmonman.core.messages import Status
 from powmonman.core.plan import Phase
 from powmonman.core.policy import LONGEST_SLEEP
@@ -99,6 +100,7 @@ class Telling:
             "left": plan.left(rules),
             "outage": plan.outage,
             "reason": plan.reason,
+            "lost_contact": lost_contact.described(plan, rules),
             "dry_run": rules.dry_run,
             "reload_fault": fault,
         }
