@@ -183,7 +183,7 @@ class Agent:
             where,
             after,
             f", and after {names(config.wait_for)}" if config.wait_for else "",
-            f", or after {lost.shutdown_after:g} s without contact, {' and '.join(lost.only_if)}"
+            f", or after {lost.shutdown_after:g} s of {' and '.join(lost.only_if)} without contact"
             if lost.shutdown_after
             else "",
             " · DRY RUN: no command is run" if config.dry_run else "",

@@ -49,7 +49,7 @@ class Telling:
         self._status: Status | None = None
         self._saved = -SAVE_EVERY
         self._unsaved = ""
-        self._news: tuple[Phase, PowerState, str, bool] | None = None
+        self._news: tuple[Phase, PowerState, str, str, bool] | None = None
         self._warning: threading.Thread | None = None
 
     def new_server(self) -> None:
@@ -70,7 +70,7 @@ class Telling:
         if plan.phase in (Phase.COUNTING, Phase.WAITING):
             every = SAVE_COUNTING_EVERY
         moment = time.monotonic()
-        news = (plan.phase, plan.power, plan.reason, connected)
+        news = (plan.phase, plan.power, plan.reason, plan.alone.evidence, connected)
         if news == self._news and moment - self._saved < every:
             return False
         self._news, self._saved = news, moment

@@ -202,8 +202,8 @@ def test_a_wrong_key_is_named_with_the_key_that_was_meant(
         pytest.param(
             "- fleet\n",
             "1:1: expected a section with any of the keys fleet, servers, port, discovery, upses, "
-            "min_supplies, policy, wait_for, wait_timeout, shutdown, dry_run, warn_users, tls, "
-            "state_dir, runtime_dir, log; found a list",
+            "min_supplies, policy, wait_for, wait_timeout, on_lost_contact, shutdown, dry_run, "
+            "warn_users, tls, state_dir, runtime_dir, log; found a list",
             id="a list in the place of the file",
         ),
     ],
