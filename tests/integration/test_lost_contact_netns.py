@@ -228,6 +228,17 @@ class Cut:
         client.environment["PYTHONPATH"] = self._scaled
         return client
 
+    def asks(self, tool: str, daemon: Daemon) -> subprocess.CompletedProcess[str]:
+        """Run a tool on a host that is cut off."""
+        command = [*daemon.prefix, sys.executable, "-m", "powmonman", tool]
+        return subprocess.run(
+            [*command, "--config", str(daemon.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=clean_environment(daemon.environment),
+        )
+
 
 @contextmanager
 def cut_at(name: str, fleet: Fleet) -> Iterator[Cut]:
@@ -275,6 +286,10 @@ def test_a_host_that_is_cut_off_goes_by_its_own_evidence_and_no_other_does(fleet
         fleet.down("nas")
         assert gate.said("shutting down now · on_lost_contact: no contact for")
         assert fleet.ran("web") == []
+        for tool, stream in (("status", "stderr"), ("verify", "stdout")):
+            said = getattr(cut.asks(tool, battery), stream)
+            assert "contact lost for" in said
+            assert "on_lost_contact: no shutdown:" in said
 
         cut.site.far("down")
         both.says("contact lost for .* on_lost_contact: shutdown in .*no carrier on lan0")
