@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -233,7 +234,9 @@ class Agent:
         if self._evidence is None:
             return
         for facts, began in self._evidence.found():
-            self._take(policy.looked(self._plan, facts, began, self._rules, now()))
+            outage = secrets.token_hex(16)
+            step = policy.looked(self._plan, facts, began, self._rules, now(), outage=outage)
+            self._take(step)
         self._evidence.want(lost_contact.asks(self._plan, self._rules))
 
     def _serve_link(self, mask: int) -> None:

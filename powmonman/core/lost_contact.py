@@ -75,7 +75,9 @@ def asks(plan: Plan, rules: Rules) -> bool:
     return rules.on_lost_contact.chosen and lost and free and not known and not plan.alone.ran
 
 
-def looked(plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: Now) -> Step:
+def looked(
+    plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: Now, *, outage: str = ""
+) -> Step:
     """Take what a look has found that `began` then (running clock) and has just ended."""
     if not asks(plan, rules):
         return plan, []
@@ -103,7 +105,7 @@ def looked(plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: N
         evidence=evidence,
     )
     plan = waiting.forgotten(plan, rules)
-    plan = replace(plan, alone=alone, phase=Phase.COUNTING, outage="", due="", why=evidence)
+    plan = replace(plan, alone=alone, phase=Phase.COUNTING, outage=outage, due="", why=evidence)
     left = plan.left(rules) or 0.0
     plan = replace(plan, said=left, holding=False)
     return plan, [
@@ -131,7 +133,7 @@ def contact(plan: Plan, rules: Rules | None) -> Step:
     if _goes(plan):
         plan, commands = broken(plan, "contact with the server is back", rules)
     elif plan.alone.holds and plan.phase is Phase.COMMITTED and plan.rehearsed:
-        plan = replace(plan, phase=Phase.IDLE, rehearsed=False, why="")
+        plan = replace(plan, phase=Phase.IDLE, outage="", rehearsed=False, why="")
         commands = [Say(logging.INFO, "contact with the server is back · dry run over")]
     else:
         commands = []
@@ -147,7 +149,8 @@ def broken(plan: Plan, why: str, rules: Rules | None) -> Step:
     """End the count, or the wait, that went by evidence."""
     left = plan.left(rules or Rules()) or 0.0
     text = f"on_lost_contact: shutdown cancelled with {left:.0f} s left · {why}"
-    plan = replace(plan, phase=Phase.IDLE, why="", alone=Alone(ran=plan.alone.ran, evidence=why))
+    alone = Alone(ran=plan.alone.ran, evidence=why)
+    plan = replace(plan, phase=Phase.IDLE, outage="", why="", alone=alone)
     commands: list[Command] = [Say(logging.WARNING, text)]
     if rules is not None:
         commands.append(warning(rules, "This host stays up."))

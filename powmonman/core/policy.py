@@ -123,10 +123,15 @@ def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
     return _decide(plan, commands + more, rules, now, may_ask=connected)
 
 
-def looked(plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: Now) -> Step:
-    """Take what a look at the evidence has found; it `began` then, on the running clock."""
+def looked(
+    plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: Now, *, outage: str = ""
+) -> Step:
+    """Take what a look at the evidence has found; it `began` then, on the running clock.
+
+    `outage` is the id that the outage gets that this host takes to be one, if it does so now.
+    """
     plan, commands = elapse(plan, now)
-    plan, more = lost_contact.looked(plan, facts, began, rules, now)
+    plan, more = lost_contact.looked(plan, facts, began, rules, now, outage=outage)
     return _decide(plan, commands + more, rules, now, may_ask=False)
 
 

@@ -285,6 +285,8 @@ def test_a_host_that_is_cut_off_goes_by_its_own_evidence_and_no_other_does(fleet
         assert "on_lost_contact: shutdown in" in shown
         fleet.down("nas")
         assert gate.said("shutting down now · on_lost_contact: no contact for")
+        entries = (read_json(gate.state / "diary.json") or {}).get("entries", [])
+        assert [entry["kind"] for entry in entries] == ["contact_lost", "committed"]
         assert fleet.ran("web") == []
         for tool, stream in (("status", "stderr"), ("verify", "stdout")):
             said = getattr(cut.asks(tool, battery), stream)
