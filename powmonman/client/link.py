@@ -99,14 +99,6 @@ class Link:
         return self._socket.fileno()
 
     @property
-    def address(self) -> str:
-        """The server's IP address, where `host` may be a name."""
-        try:
-            return str(self._socket.getpeername()[0])
-        except OSError:
-            return self.host
-
-    @property
     def peer(self) -> Peer:
         """Who the server is."""
         return self._pipe.peer()

@@ -199,9 +199,11 @@ class Server:
         self._state_id = secrets.token_hex(16)
         self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
-            await asyncio.gather(
-                self._memory.keep(self._upses.supplies(), changed=True), self._waker.begin(monitor)
-            )
+            with self._upses.untold(monitor.name):
+                await asyncio.gather(
+                    self._memory.keep(self._upses.supplies(), changed=True),
+                    self._waker.begin(monitor),
+                )
             self._hub.publish(changed=True)
         else:
             self._hub.publish(changed=True)
