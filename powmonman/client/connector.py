@@ -187,10 +187,8 @@ def known(
     """
     servers = [server_address(text, config.port) for text in config.servers]
     yield from addressed(servers, names, tell, WAIT, late)
-    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    kept, at = last.get("host"), last.get("port")
-    if isinstance(kept, str) and is_address(kept) and type(at) is int:
-        yield kept, at
+    if last := last_server(config):
+        yield last
 
 
 def addressed(
@@ -224,6 +222,15 @@ def on_the_lan(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple
     names = config.discovery.interfaces
     found = search(config.port, config.fleet, SEARCH_FOR, interfaces=names, stop=stop)
     yield from ((candidate.host, candidate.port) for candidate in found)
+
+
+def last_server(config: ClientConfig) -> tuple[str, int] | None:
+    """Return where the server was that passed TLS last; None if there was none."""
+    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
+    host, port = last.get("host"), last.get("port")
+    if isinstance(host, str) and is_address(host) and type(port) is int:
+        return host, port
+    return None
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

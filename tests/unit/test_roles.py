@@ -139,6 +139,15 @@ def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) ->
     assert found["PrivateUsers"] == ["yes"]
 
 
+def test_a_host_that_is_cut_off_may_look_at_its_links_and_its_gateway_and_do_no_more() -> None:
+    """Carriers and batteries stand in /sys, routes in /proc/net, neighbours come by netlink."""
+    found = settings("powmonman-client.service")
+    assert found["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6 AF_NETLINK"]
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
+    hidden = {"ProcSubset", "PrivateNetwork", "IPAddressDeny", "InaccessiblePaths"}
+    assert hidden.isdisjoint(found)
+
+
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if "shutdown" in unit])
 def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
     assert settings(unit)["StartLimitIntervalSec"] == ["0"]
