@@ -3,8 +3,10 @@
 Name resolution, connects and handshakes can hang for as long as they like: the countdown runs in
 another thread and never waits for this one. Candidates are tried in this order: configured
 addresses, the address that passed TLS last time, then whatever answers on the LAN; none is trusted
-before TLS. Between rounds there is a jittered back-off; a server that refuses this host, or that
-this host refuses, is asked again at the longest interval only.
+before TLS. A name that the DNS is slow to answer is passed over: the DNS may have died with the
+mains, and what comes after it must have its turn. Between rounds there is a jittered back-off; a
+server that refuses this host, or that this host refuses, is asked again at the longest interval
+only.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ log = logging.getLogger("powmonman.client")
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 20.0
 SEARCH_FOR = 6.0
+RESOLVE_TIMEOUT = 3.0
 LONGEST_ROUND = 30.0
 LAST_SERVER = "last-server.json"
 
@@ -57,6 +60,7 @@ class Connector:
         self._stopped = threading.Event()
         self._failures = 0
         self._told: dict[str, str] = {}
+        self._names: dict[str, _Name] = {}
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -114,17 +118,35 @@ class Connector:
                 break
             tried.add((host, port))
             try:
-                began = time.monotonic()
-                link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
+                addresses = self._addresses(host)
             except LinkError as error:
-                refused |= error.refused
                 self._tell(f"{host} port {port}", str(error))
                 continue
-            log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
-            return link, False
+            for address in addresses:
+                if address != host and (address, port) in tried:
+                    continue
+                tried.add((address, port))
+                try:
+                    began = time.monotonic()
+                    link = Link.open(self._context, address, port, revoked=self._config.tls.revoked)
+                except LinkError as error:
+                    refused |= error.refused
+                    self._tell(f"{address} port {port}", str(error))
+                    continue
+                took = (time.monotonic() - began) * 1000
+                log.debug("%s port %d: %.0f ms", address, port, took)
+                return link, False
         if not tried:
             self._tell("server", "nothing answers on the LAN and no address is configured")
         return None, refused
+
+    def _addresses(self, host: str) -> list[str]:
+        if _is_address(host):
+            return [host]
+        name = self._names.get(host)
+        if name is None or not name.hangs:
+            name = self._names[host] = _Name(host)
+        return name.addresses(RESOLVE_TIMEOUT)
 
     def _tell(self, where: str, reason: str) -> None:
         """Say it once; after that it is only worth a debug line."""
@@ -133,6 +155,52 @@ class Connector:
             self._told.clear()
         self._told[where] = reason
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
+
+
+class _Name:
+    """One look-up of a host name, which may hang for as long as it likes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._found: list[str] = []
+        self._fault = ""
+        self._thread = threading.Thread(target=self._look_up, name="resolver", daemon=True)
+        self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has not ended; a second one would hang too."""
+        return self._thread.is_alive()
+
+    def addresses(self, timeout: float) -> list[str]:
+        """Wait for the answer.
+
+        Raises:
+            LinkError: There is none, or none within `timeout` seconds.
+        """
+        self._thread.join(timeout)
+        if self.hangs:
+            raise LinkError(f"the DNS does not answer within {timeout:g} s")
+        if self._fault:
+            raise LinkError(self._fault)
+        return self._found
+
+    def _look_up(self) -> None:
+        try:
+            found = socket.getaddrinfo(self._name, None, type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            # A name that can't be one is a ValueError.
+            self._fault = getattr(error, "strerror", None) or str(error)
+        else:
+            self._found = list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:

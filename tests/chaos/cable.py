@@ -69,7 +69,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "--plain":
         make_plain(sys.argv[2])
     else:
-        make_plain(sys.argv[2])
         figures = [float(word) for word in sys.argv[3:]]
         loss, delay, jitter, duplicate = figures
         carry(sys.argv[1:3], loss / 100, delay / 1000, jitter / 1000, duplicate / 100)

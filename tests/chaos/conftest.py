@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from .scenario import Row, Scenario, play, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-AT_ONCE = 6
+AT_ONCE = 10
 ROWS = pytest.StashKey[list[Row]]()
 
 
@@ -38,12 +39,11 @@ class Chaos:
         site = self._new_site()
         try:
             row = play(scenario, site)
-            # Read here: the test that asks may be far behind.
-            self.logs[scenario.name] = "" if row.fine else site.fleet.logs()
-        except BaseException as error:
-            error.add_note(site.fleet.logs())
-            raise
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            row = Row(scenario, f"the script failed: {error}", fine=False)
         finally:
+            # Read here: the test that asks may be far behind.
+            self.logs[scenario.name] = site.fleet.logs()
             site.close()
         return row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .scenario import SLACK, Goes, Need, Phase, Returns, Scenario, Site, Tells, Word
+from .scenario import SLACK, Goes, Need, Phase, Returns, Scenario, Site, Tells, Word, goes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +44,7 @@ def woken_all_the_same(what: str) -> Callable[[Site], None]:
     def play(site: Site) -> None:
         break_disk(site, "pi", what)
         site.mains(good=False)
-        while not site.runs("nas"):
-            site.wait(0.1)
+        goes(site)
         site.mains(good=True)
 
     return play
@@ -67,6 +66,7 @@ SCENARIOS = (
         woken_all_the_same("read-only"),
         (Goes(), TOLD, Returns()),
         needs=RECOVERS,
+        rare=True,
     ),
     Scenario(
         "server-read-only-start",
@@ -81,6 +81,7 @@ SCENARIOS = (
         fault("pi", "full", "pi"),
         (Goes(),),
         needs=OWN,
+        rare=True,
     ),
     Scenario(
         "client-disk-full",
@@ -91,7 +92,7 @@ SCENARIOS = (
     ),
     Scenario(
         "client-disk-full-restart",
-        "the same; its client restarted while it counts",
+        "a host's disk and /run are full, its client restarted while it counts",
         fault("nas", "full", "nas"),
         (Goes(slack=SLACK + 3),),
         needs=OWN,
@@ -106,7 +107,7 @@ SCENARIOS = (
     ),
     Scenario(
         "client-read-only-restart",
-        "the same; its client restarted while it counts",
+        "a host's /var is read-only, its client restarted while it counts",
         fault("nas", "read-only", "nas"),
         (Goes(),),
         needs=OWN,

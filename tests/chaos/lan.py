@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ class Lan:
         self._name = f"{PREFIX}-{os.getpid()}-{number}"
         self._zone = root / "zone"
         self._resolv = root / "resolv.conf"
-        self._resolv.write_text(f"nameserver {DNS}\noptions timeout:5 attempts:3\n", "ascii")
+        self._resolv.write_text(f"nameserver {DNS}\noptions timeout:5 attempts:2\n", "ascii")
         self._lasts = lasts
         self.switch = Box(self._name, "switch", lasts)
         self.hosts: dict[str, Box] = {}
@@ -157,7 +158,8 @@ class Lan:
         for link in (f"i-{name}", f"o-{name}"):
             ip("link", "set", link, "addrgenmode", "none")
             ip("link", "set", link, "up")
-        self.hosts[name].run(sys.executable, str(HERE / "cable.py"), "--plain", "lan0")
+        for box, link in ((self.hosts[name], "lan0"), (self.switch, f"i-{name}")):
+            box.run(sys.executable, str(HERE / "cable.py"), "--plain", link)
         carrier = [sys.executable, str(HERE / "cable.py"), f"p-{name}", f"o-{name}"]
         self._help(f"cable-{name}", *carrier, *map(str, figures))
         ip("link", "set", f"p-{name}", "nomaster")
@@ -171,7 +173,7 @@ class Lan:
 
     def hang_dns(self) -> None:
         """Let it take every question, and answer none."""
-        self._helpers["dns"].send_signal(19)
+        self._helpers["dns"].send_signal(signal.SIGSTOP)
 
     def _help(self, name: str, *command: str) -> None:
         helper = subprocess.Popen(

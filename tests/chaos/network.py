@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .scenario import (
     SLACK,
     Goes,
@@ -19,11 +21,16 @@ from .waiting import LAYOUT as WAITING
 from .waiting import NEEDS as WAITS
 from .waiting import WEB_GOES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Play = Callable[[Site], None]
+
 TWO = Layout((Host("nas"), Host("web")))
 LONG = 14.0
 
 
-def dead_before(name: str, who: str = "nas"):
+def dead_before(name: str, who: str = "nas") -> Play:
     def play(site: Site) -> None:
         site.link(name, up=False)
         site.hears(who, Word.CONTACT_LOST)
@@ -32,7 +39,7 @@ def dead_before(name: str, who: str = "nas"):
     return play
 
 
-def dead_at_the_moment(name: str):
+def dead_at_the_moment(name: str) -> Play:
     def play(site: Site) -> None:
         site.mains(good=False)
         site.link(name, up=False)
@@ -40,7 +47,7 @@ def dead_at_the_moment(name: str):
     return play
 
 
-def dead_in(phase: Phase, name: str, who: str = "nas"):
+def dead_in(phase: Phase, name: str, who: str = "nas") -> Play:
     def play(site: Site) -> None:
         site.mains(good=False)
         site.reaches(who, phase)
@@ -67,7 +74,7 @@ def back_too_late(site: Site) -> None:
     site.mains(good=True)
 
 
-def poor(*, outage: bool = True, returns: bool = False, early: bool = True, **figures: int):
+def poor(*, outage: bool = True, returns: bool = False, early: bool = True, **figures: int) -> Play:
     def play(site: Site) -> None:
         if early:
             site.poor_link("nas", **figures)
@@ -86,7 +93,7 @@ def poor(*, outage: bool = True, returns: bool = False, early: bool = True, **fi
     return play
 
 
-def dns_hangs(*, restart: Phase | None):
+def dns_hangs(*, restart: Phase | None) -> Play:
     def play(site: Site) -> None:
         site.hang_dns()
         if restart is Phase.IDLE:
@@ -100,7 +107,7 @@ def dns_hangs(*, restart: Phase | None):
     return play
 
 
-def new_address(*, returns: bool):
+def new_address(*, returns: bool) -> Play:
     def play(site: Site) -> None:
         site.mains(good=False)
         site.reaches("nas", Phase.COUNTING)
@@ -144,6 +151,7 @@ SCENARIOS = (
         (WEB_GOES,),
         WAITING,
         WAITS,
+        rare=True,
     ),
     Scenario(
         "switch-back-in-time",
@@ -179,6 +187,7 @@ SCENARIOS = (
         dead_in(Phase.COUNTING, "nas"),
         (Goes(), Goes("web")),
         TWO,
+        rare=True,
     ),
     Scenario(
         "link-down-waiting",
@@ -215,6 +224,7 @@ SCENARIOS = (
         (WEB_GOES,),
         WAITING,
         WAITS,
+        rare=True,
     ),
     Scenario(
         "loss-on-mains",
@@ -264,6 +274,7 @@ SCENARIOS = (
         dns_hangs(restart=Phase.COUNTING),
         (Goes(),),
         BY_NAME,
+        rare=True,
     ),
     Scenario(
         "new-address",
@@ -273,7 +284,7 @@ SCENARIOS = (
     ),
     Scenario(
         "new-address-return",
-        "the same, found on the LAN; mains back",
+        "the Pi gets a new address, found on the LAN; mains back",
         new_address(returns=True),
         (Stays(until=LONG + 3), CANCELLED),
         ON_THE_LAN,
@@ -281,7 +292,7 @@ SCENARIOS = (
     ),
     Scenario(
         "new-address-dns",
-        "the same, found by DNS; mains back",
+        "the Pi gets a new address, found by DNS; mains back",
         new_address(returns=True),
         (Stays(until=LONG + 3), CANCELLED),
         NAMED,

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from powmonman.service.clock import boottime
 
-from ..integration.daemon import PATIENCE, Daemon, wait_for
+from ..integration.daemon import Daemon, wait_for
 from .lan import Lan
-from .scenario import Host, Layout, Need, Phase, Word
+from .scenario import PATIENCE, Host, Layout, Need, Phase, Word
 
 if TYPE_CHECKING:
-
     from ..integration.fleet import Fleet
 
+RUNS = r"listening on|server by"
 NEEDS = frozenset(Need)
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -33,7 +33,7 @@ WORDS = {
     Word.CONTACT_LOST: r"no contact with the server|has said nothing for|has left$",
     Word.POWER_UNKNOWN: r"power unknown",
     Word.CANCELLED: r"shutdown cancelled",
-    Word.DISK: r"would be forgotten|would leave|a restart would lose the plan|not recorded|No space",
+    Word.DISK: r"would (be|leave|lose)|not recorded|No space left|Read-only file system",
     Word.FINAL_FAILED: r"the final command failed",
     Word.KILLED_AFTER_TIMEOUT: r"killed after",
     Word.CONTACT_AGAIN: r"fresh news again|server found",
@@ -51,9 +51,10 @@ class OurSite:
         self._boots: dict[str, list[float]] = {}
         self._kept_off: set[str] = set()
         self._off: set[str] = set()
-        self._handled: dict[str, int] = {}
         self._boot_number = 0
         self._losses: list[float] = []
+        # A host that is off starts nothing.
+        self._switching = threading.Lock()
         self._closing = threading.Event()
         # What a person, or a power button, does on a real site.
         self._life = threading.Thread(target=self._live, name="hosts", daemon=True)
@@ -69,9 +70,14 @@ class OurSite:
             self._lan.serve_names()
         for name in self._lan.hosts:
             self._furnish(name)
+        for name in layout.servers:
             self._daemons[name].start()
+        for name in layout.servers:
+            self._daemons[name].says("listening on", PATIENCE)
         for host in layout.hosts:
-            self._daemons[host.name].says("power now: on mains|INFO +on mains")
+            self._daemons[host.name].start()
+        for host in layout.hosts:
+            self._daemons[host.name].says("power now: on mains", PATIENCE)
         self._life.start()
 
     def _server(self, name: str, layout: Layout) -> Daemon:
@@ -133,7 +139,7 @@ class OurSite:
             return fails
         mark = shlex.quote(str(self.fleet.path(f"{host.name}.failed")))
         first, second = fails["command"][-1], works["command"][-1]
-        script = f"if mkdir {mark} 2>/dev/null; then {first}; else {second}; fi"
+        script = f"if mkdir {mark} 2>/dev/null; then\n{first}\nelse\n{second}\nfi"
         return {"command": ["sh", "-c", script]}
 
     def _furnish(self, name: str) -> None:
@@ -151,28 +157,26 @@ class OurSite:
 
     def _live(self) -> None:
         """Let hosts that have run their final command be off, and those that are woken boot."""
-        handled: dict[str, int] = dict.fromkeys(self._boots, 0)
+        handled, seen = dict.fromkeys(self._boots, 0), 0
         while not self._closing.wait(0.05):
-            for name in self._boots:
-                if len(self.runs(name)) > handled[name]:
-                    handled[name] += 1
+            for name, known in handled.items():
+                if len(self.runs(name)) > known:
+                    handled[name] = known + 1
                     self._power_off(name)
-            if not self._woken.exists():
-                continue
-            waking, self._seen_wakes = self._wakes()[self._seen_wakes :], len(self._wakes())
+            wakes = self._wakes()
+            waking, seen = wakes[seen:], len(wakes)
             for name in waking:
                 if name in self._off and name not in self._kept_off:
                     self._boot(name)
-
-    _seen_wakes = 0
 
     def _wakes(self) -> list[str]:
         return self._woken.read_text("utf-8").split() if self._woken.exists() else []
 
     def _power_off(self, name: str) -> None:
-        self._lan.hosts[name].ip("link", "set", "lan0", "down")
-        self._daemons[name].cleanup()
-        self._off.add(name)
+        with self._switching:
+            self._lan.hosts[name].ip("link", "set", "lan0", "down")
+            self._daemons[name].cleanup()
+            self._off.add(name)
 
     def _boot(self, name: str) -> None:
         box, daemon = self._lan.hosts[name], self._daemons[name]
@@ -180,7 +184,7 @@ class OurSite:
         self._new_boot(name)
         box.ip("link", "set", "lan0", "up")
         self._off.discard(name)
-        daemon.start()
+        self.start(name)
         self._boots[name].append(boottime())
 
     def mains(self, *, good: bool) -> float:
@@ -196,7 +200,18 @@ class OurSite:
         self._daemons[name].kill()
 
     def start(self, name: str) -> None:
-        self._daemons[name].start()
+        daemon = self._daemons[name]
+        with self._switching:
+            if name in self._off:
+                return
+            before = len(daemon.said(RUNS))
+            daemon.start()
+
+        def runs() -> bool:
+            return name in self._off or len(daemon.said(RUNS)) > before
+
+        # Only then does a slow machine owe anything.
+        wait_for(f"{name} runs", runs, PATIENCE)
 
     def pause(self, name: str) -> None:
         self._daemons[name].signal(signal.SIGSTOP)
@@ -225,9 +240,7 @@ class OurSite:
         box, daemon = self._lan.hosts[name], self._daemons[name]
         for place in (daemon.state, daemon.runtime):
             # By small steps in the end, so that not a page is left.
-            fill = (
-                "for step in 65536 4096 1; do cat /dev/zero | dd bs=$step of={}/fill.$step; done"
-            )
+            fill = "for step in 65536 4096 1; do cat /dev/zero | dd bs=$step of={}/fill.$step; done"
             script = fill.format(shlex.quote(str(place)))
             box.run("sh", "-c", f"({script}) 2>/dev/null; true")
 
@@ -238,7 +251,7 @@ class OurSite:
         box.mount("-o", "remount,ro,bind", place)
 
     def reaches(self, name: str, phase: Phase) -> float:
-        wait_for(f"{name} is {phase}", lambda: self._phase(name) is phase)
+        wait_for(f"{name} is {phase}", lambda: self._phase(name) is phase, PATIENCE)
         return boottime()
 
     def _phase(self, name: str) -> Phase | None:
@@ -250,7 +263,7 @@ class OurSite:
         return found
 
     def hears(self, name: str, word: Word) -> None:
-        wait_for(f"{name} hears: {word}", lambda: self.said(name, word))
+        wait_for(f"{name} hears: {word}", lambda: self.said(name, word), PATIENCE)
 
     def recovering(self, name: str) -> None:
         wait_for(f"{name} is woken", lambda: name in self._wakes(), PATIENCE)

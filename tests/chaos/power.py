@@ -1,4 +1,4 @@
-"""Mains that come and go, sensors that talk nonsense, and commands that don't do what they should."""
+"""Mains that come and go, sensors that talk nonsense, commands that don't do what they should."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from .scenario import (
     Stays,
     Tells,
     Word,
+    goes,
+    returns,
 )
 
 if TYPE_CHECKING:
@@ -65,14 +67,14 @@ def blips(site: Site) -> None:
         site.wait(0.4)
 
 
-def garbage(*, loss: bool, returns: bool = False) -> Callable[[Site], None]:
+def garbage(*, loss: bool, ends: bool = False) -> Callable[[Site], None]:
     def play(site: Site) -> None:
         if loss:
             site.mains(good=False)
             site.reaches("nas", Phase.COUNTING)
         site.garble_sensor()
         site.hears("nas", Word.POWER_UNKNOWN)
-        if returns:
+        if ends:
             site.mains(good=True)
 
     return play
@@ -80,19 +82,16 @@ def garbage(*, loss: bool, returns: bool = False) -> Callable[[Site], None]:
 
 def second_outage(site: Site) -> None:
     site.mains(good=False)
-    while not site.runs("nas"):
-        site.wait(0.1)
+    goes(site)
     site.mains(good=True)
-    while not site.boots("nas"):
-        site.wait(0.1)
+    returns(site)
     site.mains(good=False)
 
 
 def second_outage_before_it_is_back(site: Site) -> None:
     site.keep_off("nas", off=True)
     site.mains(good=False)
-    while not site.runs("nas"):
-        site.wait(0.1)
+    goes(site)
     site.mains(good=True)
     site.recovering("nas")
     site.mains(good=False)
@@ -101,12 +100,12 @@ def second_outage_before_it_is_back(site: Site) -> None:
     site.mains(good=True)
 
 
-def other_server(*, returns: bool) -> Callable[[Site], None]:
+def other_server(*, ends: bool) -> Callable[[Site], None]:
     def play(site: Site) -> None:
         site.mains(good=False)
         site.reaches("nas", Phase.COUNTING)
         site.kill("pi")
-        if returns:
+        if ends:
             site.wait(1)
             site.mains(good=True)
 
@@ -167,7 +166,7 @@ MAINS = (
     Scenario(
         "garbage-return",
         "nonsense in the outage, then mains",
-        garbage(loss=True, returns=True),
+        garbage(loss=True, ends=True),
         (Stays(until=LONG + 3), CANCELLED),
         Layout(after=LONG),
         rare=True,
@@ -189,15 +188,16 @@ MAINS = (
     Scenario(
         "two-servers",
         "two servers; one dies in the outage",
-        other_server(returns=False),
+        other_server(ends=False),
         (Goes(),),
         Layout(PAIR, ("pi", "pi2")),
         frozenset({Need.STANDBY}),
+        rare=True,
     ),
     Scenario(
         "two-servers-return",
-        "the same; mains back, the other one says so",
-        other_server(returns=True),
+        "two servers, one dies in the outage; mains back",
+        other_server(ends=True),
         (Stays(until=LONG + 4), CANCELLED),
         Layout(PAIR, ("pi", "pi2"), after=LONG),
         frozenset({Need.STANDBY}),
@@ -232,6 +232,7 @@ COMMANDS = (
         outage,
         (Stays(), Tells("nas", Word.FINAL_FAILED, within=30)),
         does(final="missing"),
+        rare=True,
     ),
 )
 

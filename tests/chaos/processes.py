@@ -18,6 +18,8 @@ from .scenario import (
     Stays,
     Tells,
     Word,
+    goes,
+    returns,
 )
 from .waiting import LAYOUT as WAITING
 from .waiting import NEEDS as WAITS
@@ -137,8 +139,7 @@ def recovery(fault: Play) -> Play:
     def play(site: Site) -> None:
         site.keep_off("nas", off=True)
         site.mains(good=False)
-        while not site.runs("nas"):
-            site.wait(0.1)
+        goes(site)
         site.mains(good=True)
         site.recovering("nas")
         fault(site)
@@ -149,8 +150,7 @@ def recovery(fault: Play) -> Play:
 
 def died_with_the_mains_away(site: Site) -> None:
     site.mains(good=False)
-    while not site.runs("nas"):
-        site.wait(0.1)
+    goes(site)
     site.kill("pi")
     site.mains(good=True)
     site.start("pi")
@@ -161,11 +161,9 @@ def booted(fault: Play) -> Play:
 
     def play(site: Site) -> None:
         site.mains(good=False)
-        while not site.runs("nas"):
-            site.wait(0.1)
+        goes(site)
         site.mains(good=True)
-        while not site.boots("nas"):
-            site.wait(0.1)
+        returns(site)
         fault(site)
         site.wait(3)
 
@@ -206,7 +204,7 @@ SERVER = (
     ),
     Scenario(
         "server-restarted-counting",
-        "the same, and started again",
+        "server killed while hosts count, and started again",
         killed("pi", counting(), again=True),
         (Goes(),),
     ),
@@ -224,6 +222,7 @@ SERVER = (
         killed("pi", AT_THE_END),
         (LAST_GOES,),
         LASTS,
+        rare=True,
     ),
     Scenario(
         "server-killed-recovery",
@@ -250,6 +249,7 @@ SERVER = (
         "server stands still over the loss, for 3 s",
         stands_still_over("pi", loss=True, away=3),
         (Goes(slack=SLACK + 4),),
+        rare=True,
     ),
     Scenario(
         "server-stopped-counting",
@@ -287,6 +287,7 @@ SERVER = (
         recovery(paused("pi", nothing, 3)),
         (Goes(), Returns()),
         needs=RECOVERS,
+        rare=True,
     ),
 )
 
@@ -305,7 +306,7 @@ CLIENT = (
     ),
     Scenario(
         "client-killed-alone",
-        "the same, and the server is dead",
+        "client killed while it counts, and started, with the server dead",
         server_and_client_restarted,
         (Goes(),),
         needs=KEEPS,
@@ -331,6 +332,7 @@ CLIENT = (
         booted(killed("nas", nothing, again=True)),
         (Goes(), Returns()),
         needs=RECOVERS,
+        rare=True,
     ),
     Scenario(
         "client-stopped-idle",
@@ -370,6 +372,7 @@ CLIENT = (
         paused("nas", AT_THE_END),
         (LAST_GOES,),
         LASTS,
+        rare=True,
     ),
     Scenario(
         "client-stopped-recovery",

@@ -25,6 +25,8 @@ LEASE = 1.5
 CONFIRM = 0.3
 # How much later than due a host may go down: a lease of silence, and a slow machine's share.
 SLACK = 7.0
+# How long a script waits for what it needs to go on.
+PATIENCE = 40.0
 # How long after its deadline a host that must stay up is watched: several leases.
 WATCH = 4 * LEASE
 
@@ -176,6 +178,8 @@ class Site(Protocol):
 class Goes:
     """A host goes down: not before `at` seconds after a loss, and at most `slack` later.
 
+    Where the script takes longer than that, `slack` counts from its end.
+
     Attributes:
         loss: The number of the loss that times count from.
         runs: How often it has gone down by then, from the first loss on.
@@ -190,20 +194,20 @@ class Goes:
     def __str__(self) -> str:
         return f"{self.host} down at {self.at:g} s, by {self.at + self.slack:g} s"
 
-    def known_by(self, site: Site) -> float:
-        return site.losses[self.loss] + self.at + self.slack
+    def known_by(self, site: Site, ended: float) -> float:
+        return max(site.losses[self.loss] + self.at, ended) + self.slack
 
     def met(self, site: Site) -> bool:
         return len(site.runs(self.host)) >= self.runs
 
-    def seen(self, site: Site) -> tuple[str, bool]:
-        runs = [moment - site.losses[self.loss] for moment in site.runs(self.host)]
-        if not runs:
+    def seen(self, site: Site, ended: float) -> tuple[str, bool]:
+        runs, loss = site.runs(self.host), site.losses[self.loss]
+        if len(runs) < self.runs:
             return f"{self.host} UP", False
         # The clock of a command's trace shows hundredths only.
-        fine = len(runs) == self.runs and self.at - 0.05 <= runs[-1] <= self.at + self.slack
+        in_time = loss + self.at - 0.05 <= runs[-1] <= self.known_by(site, ended)
         extra = f", run {len(runs)} TIMES" if len(runs) > self.runs else ""
-        return f"{self.host} down at {runs[-1]:.1f} s{extra}", fine
+        return f"{self.host} down at {runs[-1] - loss:.1f} s{extra}", in_time and not extra
 
 
 @dataclass(frozen=True)
@@ -216,14 +220,15 @@ class Stays:
     def __str__(self) -> str:
         return f"{self.host} stays up"
 
-    def known_by(self, site: Site) -> float:
-        return (site.losses or [site.now()])[-1] + self.until
+    def known_by(self, site: Site, ended: float) -> float:
+        return max((site.losses or [ended])[-1] + self.until, ended + LEASE)
 
     def met(self, site: Site) -> bool:
         del site
         return False
 
-    def seen(self, site: Site) -> tuple[str, bool]:
+    def seen(self, site: Site, ended: float) -> tuple[str, bool]:
+        del ended
         runs = site.runs(self.host)
         if not runs:
             return f"{self.host} up", True
@@ -241,13 +246,15 @@ class Tells:
     def __str__(self) -> str:
         return f"{self.host}: {self.word}"
 
-    def known_by(self, site: Site) -> float:
-        return site.now() + self.within
+    def known_by(self, site: Site, ended: float) -> float:
+        del site
+        return ended + self.within
 
     def met(self, site: Site) -> bool:
         return site.said(self.host, self.word)
 
-    def seen(self, site: Site) -> tuple[str, bool]:
+    def seen(self, site: Site, ended: float) -> tuple[str, bool]:
+        del ended
         if site.said(self.host, self.word):
             return f"{self.host}: {self.word}", True
         return f"{self.host} SILENT: {self.word}", False
@@ -264,13 +271,15 @@ class Returns:
     def __str__(self) -> str:
         return f"{self.host} woken"
 
-    def known_by(self, site: Site) -> float:
-        return site.now() + self.within
+    def known_by(self, site: Site, ended: float) -> float:
+        del site
+        return ended + self.within
 
     def met(self, site: Site) -> bool:
         return len(site.boots(self.host)) >= self.times
 
-    def seen(self, site: Site) -> tuple[str, bool]:
+    def seen(self, site: Site, ended: float) -> tuple[str, bool]:
+        del ended
         boots = site.boots(self.host)
         if len(boots) < self.times:
             return f"{self.host} NOT woken", False
@@ -311,11 +320,29 @@ def play(scenario: Scenario, site: Site) -> Row:
     """Play it, watch what comes of it for as long as it takes, and judge that."""
     site.lay(scenario.layout)
     scenario.play(site)
-    ends = [(one, one.known_by(site)) for one in scenario.expected]
+    ended = site.now()
+    ends = [(one, one.known_by(site, ended)) for one in scenario.expected]
     while any(site.now() < end and not one.met(site) for one, end in ends):
         site.wait(0.1)
-    judged = [one.seen(site) for one in scenario.expected]
+    judged = [one.seen(site, ended) for one in scenario.expected]
     return Row(scenario, ", ".join(text for text, _ in judged), all(fine for _, fine in judged))
+
+
+def goes(site: Site, host: str = "nas") -> None:
+    """Wait until a host has gone down; part of a script."""
+    _wait(site, f"{host} down", lambda: bool(site.runs(host)))
+
+
+def returns(site: Site, host: str = "nas") -> None:
+    """Wait until a host has been brought back; part of a script."""
+    _wait(site, f"{host} back", lambda: bool(site.boots(host)))
+
+
+def _wait(site: Site, what: str, check: Callable[[], bool]) -> None:
+    end = site.now() + PATIENCE
+    while not check():
+        assert site.now() < end, f"not within {PATIENCE:g} s: {what}"
+        site.wait(0.05)
 
 
 def table(rows: list[Row], product: str) -> str:

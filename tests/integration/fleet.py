@@ -179,7 +179,7 @@ class Fleet:
 
     def command(self, host: str, what: str, then: str = "", **options: Any) -> dict[str, Any]:
         """Return a command that leaves a trace, and goes on with the shell script `then`."""
-        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}; {then}'
+        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}\n{then}'
         return {"command": ["sh", "-c", script], **options}
 
     def _new(

@@ -180,3 +180,66 @@ def test_a_host_that_may_not_list_its_interfaces_has_no_mac_addresses(
 
     monkeypatch.setattr(socket, "if_nameindex", refused)
     assert mac_addresses() == ()
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let every name hang until the event is set; then there is none."""
+    released = threading.Event()
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: object, **kwargs: object) -> object:
+        if host == "pi.lan" and not kwargs.get("flags"):
+            released.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real(host, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield released
+    released.set()
+
+
+def test_a_dns_that_hangs_does_not_keep_from_the_last_address(
+    config: ClientConfig,
+    context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    resolver: threading.Event,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One look-up at a time hangs; what comes after the name has its turn meanwhile."""
+    config = replace(config, servers=("pi.lan",))
+    remember(config, "192.0.2.8", 7444)
+    monkeypatch.setattr(connector, "RESOLVE_TIMEOUT", 0.05)
+    asked: list[str] = []
+
+    def opened(_: ssl.SSLContext, host: str, *__: object, **___: object) -> None:
+        asked.append(host)
+        raise LinkError("Connection refused")
+
+    monkeypatch.setattr(Link, "open", opened)
+    one = Connector(config, context, lambda *_: None)
+    for _ in range(3):
+        one._round()
+    assert asked == ["192.0.2.8"] * 3
+    assert "pi.lan port 7444: the DNS does not answer" in caplog.text
+    hanging = [thread for thread in threading.enumerate() if thread.name == "resolver"]
+    assert len(hanging) == 1
+    resolver.set()
+    hanging[0].join(10)
+    one._round()
+    assert "pi.lan port 7444: Temporary failure" in caplog.text
+
+
+def test_of_a_name_the_address_is_connected_to_and_kept(
+    config: ClientConfig, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is of no use when the DNS is gone."""
+    asked: list[str] = []
+
+    def opened(_: ssl.SSLContext, host: str, *__: object, **___: object) -> str:
+        asked.append(host)
+        return host
+
+    monkeypatch.setattr(Link, "open", opened)
+    Connector(replace(config, servers=("localhost",)), context, lambda *_: None)._round()
+    assert asked[0] in {"127.0.0.1", "::1"}
