@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab chaos docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab chaos chaos-nut docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/g
 
 chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
 	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
+
+chaos-nut: $(TOOLS) ## The same on NUT, beside ours: docs/safety-beside-nut.md.
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python -m tests.chaos.nut
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference

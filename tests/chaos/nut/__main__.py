@@ -21,13 +21,14 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...integration.authority import Authority
 from .nut import PROGRAMS, VARIANTS, NutBench
 from .ours import OurBench
-from .page import page
+from .page import OURS, page
 from .scripts import SCRIPTS
 from .table import Row
 
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
     from .scripts import Script
 
 PAGE = Path(__file__).parents[3] / "docs" / "safety-beside-nut.md"
-OURS = "PowMonMan"
 RUNS = 3
 # So many are set up at the same time; two cores are busy with more, and start-ups then time out.
-BUILDERS = 6
+BUILDERS = 20
 # For every host to have heard that the mains are good, whatever it polls.
 SETTLE = 15.0
 # The scripts start within so many seconds, so that nobody's polls keep step.
@@ -100,20 +100,20 @@ def parts(scripts: Sequence[Script], runs: int, directory: Path) -> list[Part]:
         authorities.append(Authority(directory / name))
     fleet, stranger = authorities
     made = []
-    for script in scripts:
-        layout = script.layout
-        for _ in range(runs):
-            made.append(Part(script, OURS, lambda x=layout: OurBench(x, fleet, stranger)))
-            for variant in VARIANTS:
-                nut = lambda x=layout, v=variant: NutBench(x, v)  # noqa: E731
-                made.append(Part(script, variant.name, nut))
+    for script in list(scripts) * runs:
+        ours = partial(OurBench, script.layout, fleet, stranger)
+        made.append(Part(script, OURS, ours))
+        made += [
+            Part(script, variant.name, partial(NutBench, script.layout, variant))
+            for variant in VARIANTS
+        ]
     # Not one product first, while the machine is still quiet.
     random.shuffle(made)
     return made
 
 
 def main() -> int:
-    """Return 0 if the page was written, 77 where this machine has not the means."""
+    """Return 1 if a run could not be played; what this machine lacks for all is only said."""
     parser = argparse.ArgumentParser(prog="make chaos-nut", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help="of each scenario, each product")
     parser.add_argument("--only", default="", help="scenarios with these words in their text")
@@ -122,7 +122,7 @@ def main() -> int:
     options = parser.parse_args()
     if lacking := missing():
         print(f"SKIPPED: make chaos-nut needs {lacking}")
-        return 77
+        return 0
     scripts = [script for script in SCRIPTS if options.only in script.text]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-ca-") as directory:
@@ -136,10 +136,11 @@ def main() -> int:
     for part in played:
         if part.failed:
             print(f"{part.product}: {part.script.text}:\n{part.failed}", file=sys.stderr)
-    text = page(rows(scripts, played), options.runs, took)
+    failed = sum(bool(part.failed) for part in played)
+    text = page(rows(scripts, played), options.runs, failed, took)
     options.page.write_text(text, "utf-8")
     print(text)
-    return 1 if any(part.failed for part in played) else 0
+    return 1 if failed else 0
 
 
 def missing() -> str:

@@ -28,8 +28,10 @@ from ..lan import NETWORK, Lan
 AFTER = 90.0
 # RestartSec of PowMonMan's units.
 RESTART = 2.0
+# For a start: many are set up at the same time.
+PATIENCE = 240.0
 # Should all of it be killed, nothing lasts longer: the set-up, and the longest script.
-LONGEST = 1200
+LONGEST = 1800
 
 _numbers = itertools.count(1)
 
@@ -43,6 +45,7 @@ class Host:
         by_name: By the names of these in the DNS instead of their addresses.
         trusted: False: what it proves itself with is wrong.
         up: False: it is off until `boot`.
+        stubborn: Its final command fails the first time.
     """
 
     name: str = "nas"
@@ -50,6 +53,7 @@ class Host:
     by_name: bool = False
     trusted: bool = True
     up: bool = True
+    stubborn: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,15 @@ class Bench(ABC):
         for half in (f"{NETWORK}.0/25", f"{NETWORK}.128/25"):
             self.lan.hosts[name].ip("route", "add", "blackhole", half)
 
+    def poor_link(self, name: str, loss: int) -> None:
+        """Let a cable lose so many per cent of all frames, both ways."""
+        self.lan.poor(name, loss=loss, delay=0, jitter=0, duplicate=0)
+
+    def stand_still(self, *, still: bool) -> None:
+        """Stop everything on the host, as a paused machine, or let it go on."""
+        for pid in self.pids(self.layout.host.name):
+            os.kill(pid, signal.SIGSTOP if still else signal.SIGCONT)
+
     def until(self, seconds: float) -> None:
         """Wait for a moment, in seconds after the first loss."""
         time.sleep(max(0.0, self.lost_at + seconds - boottime()))
@@ -197,8 +210,11 @@ class Bench(ABC):
     def final(self, name: str) -> str:
         """Return the path of a host's final command, which only leaves a trace."""
         path = self.directory / f"poweroff-{name}"
-        trace = f'echo {name} $at >> "{self._trace}"'
-        path.write_text(f"#!/bin/sh\nread at _ < /proc/uptime\n{trace}\n")
+        lines = ["#!/bin/sh"]
+        if self.layout.host.stubborn:
+            lines.append(f'mkdir "{path}-tried" && exit 1')
+        lines += ["read at _ < /proc/uptime", f'echo {name} $at >> "{self._trace}"']
+        path.write_text("\n".join(lines) + "\n")
         path.chmod(0o755)
         return str(path)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from daemons import eventually
 
-from .bench import AFTER, RESTART, Bench
+from .bench import AFTER, PATIENCE, RESTART, Bench
 
 if TYPE_CHECKING:
     from .bench import Layout
@@ -162,10 +162,10 @@ class NutBench(Bench):
         _write(place / "upsd.conf", "LISTEN 0.0.0.0 3493\n")
         _write(place / "upsd.users", USERS)
         self._run(name, place, [LIB / "dummy-ups", "-F", "-a", "ups", "-u", "root"])
-        eventually("the driver's socket", (place / "dummy-ups-ups").exists)
+        eventually("the driver's socket", (place / "dummy-ups-ups").exists, PATIENCE)
         self._run(name, place, [LIB / "upsd", "-F", "-u", "root"])
         listening = ("ss", "-Hltn", "sport = :3493")
-        eventually("upsd listens", lambda: self.lan.hosts[name].run(*listening))
+        eventually("upsd listens", lambda: self.lan.hosts[name].run(*listening), PATIENCE)
 
     def _start_monitor(self, name: str, monitors: str, *, timed: bool) -> None:
         place = self._place(f"{name}-monitor")

@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from ...integration.daemon import Daemon
-from .bench import AFTER, RESTART, Bench
+from .bench import AFTER, PATIENCE, RESTART, Bench
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class OurBench(Bench):
         # Nobody's real host is to be woken.
         settings = {"upses": upses, "policy": {"after": AFTER}, "recovery": {"interfaces": ["lo"]}}
         server = self._daemon("server", "pi", self._authority.server, settings)
-        server.start().says("ups: on mains")
+        server.start().says("ups: on mains", PATIENCE)
         host = self.layout.host
         authority = self._authority if host.trusted else self._stranger
         client = {

@@ -21,6 +21,16 @@ FAULT = 20.0
 ONE_HOST = Layout()
 DOWN = Expected(AFTER)
 UP = Expected(None)
+SPENT = Expected(AFTER, " of battery, or soon after")
+ONCE = Expected(70, ", not again")
+
+OFF = Layout(Host(up=False))
+BY_NAME = Layout(Host(by_name=True))
+STUBBORN = Layout(Host(stubborn=True))
+UNTRUSTED = Layout(Host(trusted=False))
+TWO_SERVERS = Layout(Host(servers=("pi2", "pi")), ("pi", "pi2"))
+
+LONGEST_WATCH = 440.0
 
 
 @dataclass(frozen=True)
@@ -165,9 +175,18 @@ def boots(bench: Bench) -> None:
     bench.boot()
 
 
-def nameless(bench: Bench) -> None:
-    """The DNS is behind the same cable."""
-    bench.link("nas", up=False)
+def poor_cable(bench: Bench) -> None:
+    bench.poor_link("nas", loss=30)
+
+
+def paused_over_the_return(bench: Bench) -> None:
+    bench.mains(good=False)
+    bench.until(60)
+    bench.stand_still(still=True)
+    bench.until(70)
+    bench.mains(good=True)
+    bench.until(110)
+    bench.stand_still(still=False)
 
 
 def one_black_hole(bench: Bench) -> None:
@@ -175,73 +194,58 @@ def one_black_hole(bench: Bench) -> None:
 
 
 SCRIPTS = (
-    Script("The mains fail", DOWN, outage),
-    Script("The mains are back 10 s before the deadline", UP, back_just_in_time),
-    Script("The mains are back 1 s before the deadline", UP, back_at_the_last_second),
+    Script("the mains fail", DOWN, outage),
+    Script("mains back 10 s before the deadline", UP, back_just_in_time),
+    Script("mains back 1 s before the deadline", UP, back_at_the_last_second),
+    Script("mains flap: away for 42 s, back for 8 s", SPENT, flapping, watch=200),
     Script(
-        "The mains come back for 8 s in every 50 s",
-        Expected(AFTER, " of battery, or soon after"),
-        flapping,
-        watch=200,
+        "battery low at 70 s, mains back at 100 s, the host boots at 115 s", ONCE, latch, watch=180
     ),
+    Script("the host boots in the outage", DOWN, on_battery(boots), watch=180, layout=OFF),
+    Script("server killed on battery", DOWN, on_battery(killed)),
+    Script("server stands still on battery", DOWN, on_battery(paused), watch=260),
+    Script("server killed on mains", UP, on_mains(killed)),
+    Script("server stands still on mains", UP, on_mains(paused)),
+    Script("sensor dead on battery (NUT: its driver)", DOWN, on_battery(sensorless)),
+    Script("sensor dead on mains (NUT: its driver)", UP, on_mains(sensorless)),
+    Script("the host's link down on battery", DOWN, on_battery(unplugged)),
+    Script("the switch dead on battery", DOWN, on_battery(without_power)),
+    Script("the switch dead for 8 s on battery", DOWN, on_battery(down_for(8, "switch"))),
+    Script("the switch dead for 20 s on battery", DOWN, on_battery(down_for(20, "switch"))),
+    Script("the switch dead for 20 s on mains", UP, on_mains(down_for(20, "switch"))),
     Script(
-        "The battery is low at 70 s, the mains are back at 100 s, the host boots at 115 s",
-        Expected(70, ", not again"),
-        latch,
-        watch=180,
-    ),
-    Script(
-        "The host boots at 20 s of the outage",
+        "server known by name; the host's link down on battery, and so the DNS",
         DOWN,
-        on_battery(boots),
-        watch=180,
-        layout=Layout(Host(up=False)),
+        on_battery(unplugged),
+        watch=260,
+        layout=BY_NAME,
     ),
-    Script("The server dies on battery", DOWN, on_battery(killed)),
-    Script("The server hangs on battery", DOWN, on_battery(paused)),
-    Script("The server dies on mains", UP, on_mains(killed)),
-    Script("The server hangs on mains", UP, on_mains(paused)),
-    Script("The sensor dies on battery (NUT: the driver)", DOWN, on_battery(sensorless)),
-    Script("The sensor dies on mains (NUT: the driver)", UP, on_mains(sensorless)),
-    Script("The host's link is down from 20 s on", DOWN, on_battery(unplugged)),
-    Script("The switch is down from 20 s on", DOWN, on_battery(without_power)),
-    Script("The switch is down for 8 s, on battery", DOWN, on_battery(down_for(8, "switch"))),
-    Script("The switch is down for 20 s, on battery", DOWN, on_battery(down_for(20, "switch"))),
-    Script("The switch is down for 20 s, on mains", UP, on_mains(down_for(20, "switch"))),
+    Script("the host's link down 10 s before the mains fail", DOWN, before(10, unplugged)),
+    Script("the switch dead at the moment that the mains fail", DOWN, before(0, without_power)),
+    Script("the host's cable loses 30 % from before the outage on", DOWN, before(5, poor_cable)),
+    Script("server's address changes on battery", DOWN, on_battery(moved)),
+    Script("the same, and mains back at 40 s", UP, moved_and_back_on_mains),
+    Script("what counts is killed on battery (NUT: upssched)", DOWN, on_battery(countdown_killed)),
     Script(
-        "The server is known by name; the host's link is down from 20 s on, and so the DNS",
-        DOWN,
-        on_battery(nameless),
-        watch=180,
-        layout=Layout(Host(by_name=True)),
-    ),
-    Script("The host's link is down 10 s before the mains fail", DOWN, before(10, unplugged)),
-    Script("The switch loses its power with the mains", DOWN, before(0, without_power)),
-    Script("The server has a new address at 20 s", DOWN, on_battery(moved)),
-    Script(
-        "The server has a new address at 20 s, the mains are back at 40 s",
-        UP,
-        moved_and_back_on_mains,
-    ),
-    Script(
-        "What counts the time is killed at 20 s (NUT: upssched)", DOWN, on_battery(countdown_killed)
-    ),
-    Script(
-        "The client is killed at 20 s, and started again (NUT: upsmon)",
+        "client killed on battery, and started again (NUT: upsmon)",
         DOWN,
         on_battery(client_restarted),
     ),
     Script(
-        "What the host proves itself with is wrong",
+        "the host stands still from 60 to 110 s, mains back at 70 s", UP, paused_over_the_return
+    ),
+    Script("the shutdown command fails once", DOWN, outage, layout=STUBBORN),
+    Script(
+        "the host proves itself with the wrong password, or certificate",
         DOWN,
         outage,
-        layout=Layout(Host(trusted=False)),
+        layout=UNTRUSTED,
     ),
     Script(
-        "Two servers, one of which answers nobody any more 10 s before the mains fail",
+        "two servers; one answers nobody from 10 s before the outage on",
         DOWN,
         before(10, one_black_hole),
-        watch=560,
-        layout=Layout(Host(servers=("pi2", "pi")), ("pi", "pi2")),
+        watch=LONGEST_WATCH,
+        layout=TWO_SERVERS,
     ),
 )
