@@ -41,6 +41,9 @@ audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerab
 chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
 	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
 
+chaos-nut: $(TOOLS) ## The same on NUT, beside ours: docs/safety-beside-nut.md.
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python -m tests.chaos.nut
+
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
