@@ -20,7 +20,8 @@ test: export POWMONMAN_LAB_OPTIONAL = 1
 test: unit molecule ## All tests; says what it had to leave out.
 
 unit: $(TOOLS) ## Unit, property and integration tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 4 tests/unit tests/mutants tests/checks
+	$(BIN)/pytest --ignore tests/unit --ignore tests/mutants --ignore tests/checks
 
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
