@@ -51,6 +51,10 @@ gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/g
 mutants: $(TOOLS) ## Take one defence away at a time, and see a test fail.
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.mutants.run
 
+safety: export POWMONMAN_MINUTES ?= 60
+safety: $(TOOLS) ## Faults over a whole fleet in virtual time, for an hour; POWMONMAN_MINUTES sets it.
+	$(BIN)/pytest -s -v tests/properties/test_fleet.py tests/properties/test_re*.py
+
 soak: $(TOOLS) ## 10,000 outages in a row: does anything grow? `make soak SOAK=--outages=1000`
 	$(BIN)/python -m tests.soak $(SOAK)
 
