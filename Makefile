@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab fuzz docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
+
+fuzz: $(TOOLS) ## Everything that reads what others wrote, 60 s each: docs/fuzzing.md.
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference

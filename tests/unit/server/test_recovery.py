@@ -154,7 +154,7 @@ def test_a_rehearsed_commit_takes_nobody_down(place: Bench) -> None:
     assert place.phases() == {"nas": "stayed"}
 
 
-def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> None:
+def test_one_bad_host_in_the_record_does_not_cost_the_others_and_is_due(place: Bench) -> None:
     place.arrives()
     place.arrives("db")
     place.loses_mains()
@@ -162,10 +162,16 @@ def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> No
     kept["recovery"]["hosts"]["db"]["wakes"] = "many"
     place.file.write_text(json.dumps(kept), "utf-8")
     place.start()
-    assert place.phases() == {"nas": "due"}
+    assert place.phases() == {"db": "due", "nas": "due"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", '{"recovery": []}', '{"clean": true, "recovery": {}}'),
+        '{"recovery": {"hosts": [], "connected": {}}}',
+    ],
+)
 def test_a_record_that_cannot_be_read_means_due(place: Bench, text: str) -> None:
     place.file.write_text(text, "utf-8")
     place.config = replace(
