@@ -56,5 +56,8 @@ def hostile() -> Iterator[bytes]:
     label = b"\x3f" + b"x" * 63
     names = label * 128 + b"\0"
     yield _HEAD + struct.pack("!4H", 0, 64, 0, 0) + names + struct.pack("!HHIH", 12, 1, 0, 0) * 64
+    longest = label * 126 + b"\0"
+    far = struct.pack("!HHHIH4H", 0xC00C, 33, 1, 0, 8, 0, 0, 7444, 0xC00C)
+    yield _HEAD + struct.pack("!4H", 0, 64, 0, 0) + longest + bytes(10) + far * 63
     yield query(NUMBER)
     yield _HEAD + b"\xff" * 9000

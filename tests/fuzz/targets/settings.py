@@ -70,8 +70,8 @@ def hostile() -> Iterator[bytes]:
         yield kind + b"\nlease: " + b"1_" * (room // 2)
         yield kind + b"\nfleet: '" + b"x" * room + b"'\n"
         yield kind + b"\n" + b"k" * room + b": 1\n"
-        yield kind + b"\n" + b"".join(b"k%d: 1\n" % n for n in range(10_000))
-        yield kind + b"\nclients:\n" + b"".join(b"- h%d\n" % n for n in range(15_000))
+        yield kind + b"\n" + b"".join(b"k%d: 1\n" % n for n in range(5_000))
+        yield kind + b"\nclients:\n" + b"".join(b"- h%d\n" % n for n in range(5_000))
         yield kind + b"\nlease: 1:" + b"0:" * 2000 + b"0\n"
         yield kind + b"\n%YAML " + b"1" * 5000 + b".1\n---\n"
         yield kind + b"\nfleet: " + b"a b " * (room // 4)
