@@ -45,6 +45,9 @@ chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a 
 chaos-nut: $(TOOLS) ## The same on NUT, beside ours: docs/safety-beside-nut.md.
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python -m tests.chaos.nut
 
+fuzz: $(TOOLS) ## Everything that reads what others wrote, 60 s each: docs/fuzzing.md.
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
