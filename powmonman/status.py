@@ -130,7 +130,11 @@ def _ask_remotely(config: ClientConfig) -> dict[str, Any]:
         raise StatusError(str(error)) from None
     give_up = time.monotonic() + 2 * TIMEOUT
     faults: dict[str, None] = {}
-    for host, port in candidates(config, lambda: time.monotonic() > give_up):
+
+    def unknown(place: str, why: str) -> None:
+        faults[f"{place}: {why}"] = None
+
+    for host, port in candidates(config, lambda: time.monotonic() > give_up, tell=unknown):
         try:
             link = Link.open(
                 context, host, port, revoked=config.tls.revoked, longest_line=LONGEST_REPORT

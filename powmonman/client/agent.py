@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
-from powmonman.client import connector, halting, shutdown
+from powmonman.client import connector, halting, shutdown, stamp
 from powmonman.client.budget import Budget
 from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan
@@ -34,7 +34,7 @@ from powmonman.config.shutdown_keys import Shutdown
 from powmonman.core import policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
-from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
+from powmonman.core.plan import NEVER, Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
@@ -102,8 +102,7 @@ class Agent:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._want_reload)
         self._introduce()
-        if self._plan.phase is Phase.COMMITTED and not self._config.dry_run:
-            self._request.finish(self._config.shutdown, self._plan.outage)
+        self._see_through()
         self._connector.start()
         notify.ready("looking for the server")
         while not self._stopping:
@@ -125,6 +124,27 @@ class Agent:
             self._drill.close()
         self._view()
         return 0
+
+    def _see_through(self) -> None:
+        """See to the request of an earlier client: it is made to the end, or it is void.
+
+        What was committed to and never run is not decided any more, but may be decided again.
+        """
+        grounds = self._plan.power is PowerState.ON_BATTERY or self._plan.ordered
+        if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
+            self._request.finish(self._config.shutdown, self._plan.outage)
+        elif self._request.disown() and self._committed:
+            on_battery = self._plan.power is PowerState.ON_BATTERY
+            phase = Phase.COUNTING if on_battery else Phase.IDLE
+            last = self._plan.last
+            # The time away counts as a stall, and as no silence: it needs news, or a whole lease.
+            self._plan = replace(
+                self._plan,
+                phase=phase,
+                ordered=False,
+                silent=0.0,
+                wake_at=last.running if last else NEVER,
+            )
 
     def _leave(self) -> None:
         """Hang up; the server is told if this host does not come back."""
@@ -193,6 +213,8 @@ class Agent:
         self._tell()
         if not self._committed:
             self._budget.cancel()
+            if not self._config.dry_run:
+                self._request.reserve()
         notify.alive()
 
     def _serve_link(self, mask: int) -> None:
@@ -216,6 +238,7 @@ class Agent:
             self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+                self._compare(message)
             self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
@@ -249,6 +272,18 @@ class Agent:
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
         notify.notify(STATUS=f"connected to {link.host}")
+
+    def _compare(self, state: State) -> None:
+        """Say which of this host's rules the server's make void."""
+        mine, counts = self._rules.confirm, state.policy.restore_confirm
+        if mine > counts:
+            log.warning(
+                "policy.confirm is %g s, but the server takes the mains for back after %g s "
+                "(restore_confirm): %g s count",
+                mine,
+                counts,
+                counts,
+            )
 
     def _remember(self, link: Link) -> None:
         """Keep the server's address; the disk may take its time."""
@@ -441,13 +476,17 @@ def run(path: Path) -> int:
         logs.close()
 
 
-def run_shutdown(path: Path) -> int:
+def run_shutdown(path: Path, request: Path | None = None) -> int:
     """Run the shutdown commands of the configuration in `path`, as the root-owned unit does.
 
-    A file that can't be read, or that others than root can write, doesn't keep the host up: the
-    client has decided, so the default final command is run, and nothing of the file.
+    `request` is what the client asked with: an old one is refused. A configuration that can't be
+    read, or that others than root can write, doesn't keep the host up: the client has decided, so
+    the default final command is run, and nothing of the file.
     """
     Logs("powmonman").apply(Log())
+    if request is not None and (why := stamp.refusal(request)):
+        log.critical("the request for a shutdown is refused: %s · nothing is run", why)
+        return 0
     try:
         config = load(shutdown.check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:

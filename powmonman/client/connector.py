@@ -2,9 +2,10 @@
 
 Name resolution, connects and handshakes can hang for as long as they like: the countdown runs in
 another thread and never waits for this one. Candidates are tried in this order: configured
-addresses, the address that passed TLS last time, then whatever answers on the LAN, all of that at
-once; none is trusted before TLS. Between rounds there is a jittered back-off; a server that refuses
-this host, or that this host refuses, is asked again at the longest interval only.
+addresses and names, the address that passed TLS last time, then whatever answers on the LAN, all of
+that at once; none is trusted before TLS. A name that hangs holds up none of the others. Between
+rounds there is a jittered back-off; a server that refuses this host, or that this host refuses, is
+asked again at the longest interval only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.client.link import Link, LinkError
+from powmonman.client.names import WAIT, Names, is_address
 from powmonman.client.race import Race
 from powmonman.config.forms import server_address
 from powmonman.net.search import search
@@ -59,6 +61,7 @@ class Connector:
         self._failures = 0
         self._told: dict[str, str] = {}
         self._telling = threading.Lock()
+        self._names = Names()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +108,8 @@ class Connector:
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""
         race = Race(self._open)
-        for host, port in known(self._config):
+        late: list[tuple[str, int]] = []
+        for host, port in known(self._config, self._names, late, self._tell):
             if self._stopped.is_set():
                 break
             if link := race.run(host, port):
@@ -118,7 +122,10 @@ class Connector:
             race.wait(self._stopped.is_set)
         if link := race.finish():
             return link, False
-        if not race.tried:
+        for host, port in addressed(late, self._names, self._tell):
+            if link := race.run(host, port):
+                return link, False
+        if not race.tried and not self._config.servers:
             self._tell("server", "nothing answers on the LAN and no address is configured")
         return None, race.refused
 
@@ -150,20 +157,67 @@ class Connector:
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
 
 
-def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
-    """Yield every place where the server may be, most likely first. May block on the LAN."""
-    yield from known(config)
+def candidates(
+    config: ClientConfig,
+    stop: Callable[[], bool],
+    names: Names | None = None,
+    tell: Callable[[str, str], None] = lambda *_: None,
+) -> Iterator[tuple[str, int]]:
+    """Yield every place where the server may be, most likely first. May block on the LAN.
+
+    A name that nobody answers for is put off to the end, and holds nothing else up. `tell` is told
+    which names have no address, and why.
+    """
+    names = Names() if names is None else names
+    late: list[tuple[str, int]] = []
+    yield from known(config, names, late, tell)
     if config.discovery.enabled:
         yield from on_the_lan(config, stop)
+    yield from addressed(late, names, tell)
 
 
-def known(config: ClientConfig) -> Iterator[tuple[str, int]]:
-    """Yield the addresses where the server should be, most likely first."""
-    for text in config.servers:
-        yield server_address(text, config.port)
+def known(
+    config: ClientConfig,
+    names: Names,
+    late: list[tuple[str, int]],
+    tell: Callable[[str, str], None],
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses where the server should be, most likely first.
+
+    Those whose names nobody has answered for yet are added to `late`.
+    """
+    servers = [server_address(text, config.port) for text in config.servers]
+    yield from addressed(servers, names, tell, WAIT, late)
     last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    if isinstance(last.get("host"), str) and type(last.get("port")) is int:
-        yield last["host"], last["port"]
+    kept, at = last.get("host"), last.get("port")
+    if isinstance(kept, str) and is_address(kept) and type(at) is int:
+        yield kept, at
+
+
+def addressed(
+    servers: list[tuple[str, int]],
+    names: Names,
+    tell: Callable[[str, str], None],
+    wait: float = 0.0,
+    late: list[tuple[str, int]] | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses of servers by name or address, all of them within `wait` seconds."""
+    named = {host for host, _ in servers if not is_address(host)}
+    for host in named:
+        names.ask(host)
+    give_up = time.monotonic() + wait
+    for host, port in servers:
+        try:
+            found = names.addresses(host, give_up) if host in named else (host,)
+        except TimeoutError as error:
+            if late is None:
+                tell(f"{host} port {port}", str(error))
+            else:
+                late.append((host, port))
+        except OSError as error:
+            tell(f"{host} port {port}", error.strerror or str(error))
+        else:
+            yield from ((address, port) for address in found)
 
 
 def on_the_lan(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:

@@ -315,6 +315,12 @@ def _guard(guard: GuardConfig) -> Iterator[Problem]:
             "'unit' has no effect: the guard's client runs the commands itself",
             warning=True,
         )
+    if guard.policy.confirm > guard.ups.restore_confirm:
+        yield Problem(
+            (("policy", "confirm"), ("ups", "restore_confirm")),
+            f"is {shown(guard.policy.confirm)}, but must be at most ups.restore_confirm "
+            f"({shown(guard.ups.restore_confirm)}): flapping mains would put a shutdown off",
+        )
     yield from _observed(guard.policy)
 
 

@@ -12,7 +12,8 @@ Rules:
    The deadline is where it reaches `after`, or the moment at which another trigger comes (`feeds`),
    whichever is first; during an outage it never moves later.
 4. A commit also needs: `min_observe` seconds of battery that this client itself has seen, the last
-   `confirm` of them unbroken, and news that are fresh, or silence for a whole lease.
+   `confirm` of them unbroken (never more than the UPS takes to believe in its mains again:
+   flapping would starve the commit), and news that are fresh, or silence for a whole lease.
 5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
    freshness; it restarts the silence clock, but only twice for short stalls in one outage, or
    repeated stalls would put the commit off for ever.
@@ -127,6 +128,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         lease=min(max(0.3, state.lease), LONGEST_LEASE),
         refill_ratio=max(1.0, state.policy.refill_ratio),
     )
+    rules = replace(rules, confirm=min(rules.confirm, max(0.0, state.policy.restore_confirm)))
     known = host_power(state.upses, rules)
     vague = known.state is PowerState.UNKNOWN
     new = known.reason != plan.reason
@@ -219,7 +221,9 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     if plan.phase is Phase.COMMITTED:
         return plan, []
     if plan.phase in (Phase.COUNTING, Phase.WAITING):
-        return replace(plan, after=min(plan.after, after), outage=known.outage), []
+        confirm = min(plan.confirm, rules.confirm)
+        after = min(plan.after, after)
+        return replace(plan, after=after, confirm=confirm, outage=known.outage), []
     plan = replace(
         waiting.forgotten(plan, rules),
         phase=Phase.COUNTING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -146,7 +147,32 @@ def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
 def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
-    assert found["ExecStartPre"] == ["rm -rf /run/powmonman/shutdown"]
+    request, taken = "/run/powmonman/shutdown", "/run/powmonman-shutdown"
+    assert found["ExecStartPre"] == [
+        f"rm -rf {taken}",
+        f"-mv -T {request} {taken}",
+        f"rm -rf {request}",
+    ]
+    (start,) = found["ExecStart"]
+    assert f"powmonman run-shutdown --request {taken} --config " in start
+
+
+@pytest.mark.parametrize("what", ["file", "link", "directory"])
+def test_root_takes_whatever_lies_there_out_of_the_clients_reach(tmp_path: Path, what: str) -> None:
+    (tmp_path / "powmonman").mkdir()
+    request, taken = tmp_path / "powmonman" / "shutdown", tmp_path / "powmonman-shutdown"
+    taken.mkdir()
+    if what == "file":
+        request.touch()
+    elif what == "link":
+        request.symlink_to("/nonexistent")
+    else:
+        request.mkdir()
+    for line in settings("powmonman-shutdown.service")["ExecStartPre"]:
+        command = line.lstrip("-").replace("/run/", f"{tmp_path}/").split()
+        subprocess.run(command, check=True)
+    assert not os.path.lexists(request)
+    assert os.path.lexists(taken)
 
 
 def test_the_check_takes_its_request_away_and_runs_no_command() -> None:
@@ -169,6 +195,21 @@ def test_the_client_brings_both_paths_to_root_with_it() -> None:
         "powmonman-shutdown.path powmonman-shutdown-check.path"
     ]
     assert settings("powmonman-shutdown-check.path")["PartOf"] == ["powmonman-shutdown.path"]
+
+
+def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> None:
+    own = {"policy": {"confirm": 8}}
+    hosts = {
+        "pi": {"powmonman_server_upses": {"rack": {"restore_confirm": 10}, "desk": None}},
+        "nas": {"powmonman_client_config": own},
+        "web": {},
+    }
+    known = {"__powmonman_servers": ["pi"], "__powmonman_clients": ["web", "nas"]}
+    said = fill("powmonman", "confirm", hostvars=hosts, **known).splitlines()
+    assert [line.partition(", but")[0] for line in said] == [
+        "nas: powmonman_client_config.policy.confirm is 8.0"
+    ]
+    assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
 
 
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from powmonman.client import request as module
-from powmonman.client import shutdown
+from powmonman.client import shutdown, stamp
 from powmonman.client.request import Request
 from powmonman.config.shutdown_keys import Command, Shutdown
 
@@ -80,7 +80,9 @@ def test_what_nobody_takes_up_is_withdrawn_and_run_directly(
     request = request_in()
     with caplog.at_level(logging.INFO):
         request.make(replace(COMMANDS, via="unit"), "why", "o1")
-        assert (tmp_path / "shutdown").read_text("utf-8") == "why\n"
+        made = stamp.read(tmp_path / "shutdown")
+        assert made
+        assert made.reason == "why"
         assert started == []
         later(request)
         later(request)
