@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -31,10 +32,22 @@ from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log
 from powmonman.config.shutdown_keys import Shutdown
-from powmonman.core import policy
+from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
-from powmonman.core.plan import NEVER, Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
+from powmonman.core.plan import (
+    NEVER,
+    Acknowledge,
+    Ask,
+    Now,
+    OnLostContact,
+    Phase,
+    Plan,
+    Rules,
+    Run,
+    Say,
+    Warn,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
@@ -47,6 +60,7 @@ if TYPE_CHECKING:
     import ssl
 
     from powmonman.client.drill import Rehearsing
+    from powmonman.client.evidence import Evidence
 
 log = logging.getLogger("powmonman.client")
 
@@ -60,6 +74,8 @@ class Agent:
     def __init__(self, path: Path, config: ClientConfig, logs: Logs) -> None:
         self._path = path
         self._config = config
+        # Now, while nothing hangs on it: not in the last minute.
+        self._commands = shutdown.in_full(config.shutdown)
         self._rules = rules_of(config)
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
@@ -80,6 +96,7 @@ class Agent:
         self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
         self._drill: Rehearsing | None = None
+        self._evidence = self._new_evidence()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -89,8 +106,20 @@ class Agent:
     def _hand_over(self, source: connector.Connector, link: Link) -> None:
         """Take a connection over from the connector's thread."""
         self._arrived.append((source, link))
+        self._wake_up()
+
+    def _wake_up(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wake.send(b"\0")
+
+    def _new_evidence(self) -> Evidence | None:
+        """Return what looks for evidence of lost contact, where the operator has chosen it."""
+        if not self._rules.on_lost_contact.chosen:
+            return None
+        from powmonman.client.evidence import Evidence
+
+        host, _ = connector.last_server(self._config) or ("", 0)
+        return Evidence(self._config.on_lost_contact, host, self._wake_up)
 
     def run(self) -> int:
         """Protect this host until SIGTERM or SIGINT."""
@@ -117,6 +146,8 @@ class Agent:
         log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
         self._save()
         self._connector.stop()
+        if self._evidence is not None:
+            self._evidence.stop()
         self._leave()
         self._budget.close()
         self._diary.close()
@@ -132,7 +163,7 @@ class Agent:
         """
         grounds = self._plan.power is PowerState.ON_BATTERY or self._plan.ordered
         if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
-            self._request.finish(self._config.shutdown, self._plan.outage)
+            self._request.finish(self._commands, self._plan.outage)
         elif self._request.disown() and self._committed:
             on_battery = self._plan.power is PowerState.ON_BATTERY
             phase = Phase.COUNTING if on_battery else Phase.IDLE
@@ -168,13 +199,17 @@ class Agent:
         config = self._config
         after = f"{config.policy.after:g} s" if config.policy.after else "the fleet's time"
         where = ", ".join(config.servers) or "discovery"
+        lost = config.on_lost_contact
         log.info(
-            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s",
+            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s%s",
             __version__,
             config.fleet,
             where,
             after,
             f", and after {names(config.wait_for)}" if config.wait_for else "",
+            f", or after {lost.shutdown_after:g} s of {' and '.join(lost.only_if)} without contact"
+            if lost.shutdown_after
+            else "",
             " · DRY RUN: no command is run" if config.dry_run else "",
         )
         if config.shutdown.via == "direct" and os.geteuid() != 0 and not config.dry_run:
@@ -206,16 +241,28 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        self._look()
         if self._drill is not None:
             self._drill.passed(self._plan, now())
-        over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
-        self._request.watch(self._config.shutdown, over=over)
+        alone = self._plan.ordered or self._plan.alone.holds
+        over = self._plan.power is PowerState.ON_MAINS and not alone
+        self._request.watch(self._commands, over=over)
         self._tell()
         if not self._committed:
             self._budget.cancel()
             if not self._config.dry_run:
                 self._request.reserve()
         notify.alive()
+
+    def _look(self) -> None:
+        """Take what evidence has been found, and have more looked for while contact is lost."""
+        if self._evidence is None:
+            return
+        for facts, began in self._evidence.found():
+            outage = secrets.token_hex(16)
+            step = policy.looked(self._plan, facts, began, self._rules, now(), outage=outage)
+            self._take(step)
+        self._evidence.want(lost_contact.asks(self._plan, self._rules))
 
     def _serve_link(self, mask: int) -> None:
         if self._link is None:
@@ -260,6 +307,8 @@ class Agent:
         self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
+        if self._evidence is not None:
+            self._evidence.met(link.host)
         left = self._plan.left(self._rules)
         log.info(
             "server found · %s port %d · shutdown after %g s on battery · power now: %s%s",
@@ -318,7 +367,7 @@ class Agent:
         if self._drill is not None:
             self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
-        self._take(policy.connected(self._plan, now()))
+        self._take(policy.connected(self._plan, now(), self._rules))
 
     def _lose(self, error: LinkError) -> None:
         link, self._link = self._link, None
@@ -396,15 +445,17 @@ class Agent:
         self._telling.save(self._plan)
 
     def _view(self) -> None:
+        if alone := lost_contact.described(self._plan, self._rules):
+            notify.notify(STATUS=alone)
         fault = self._reload_fault
         self._telling.show(self._plan, self._rules, self._link, self._proved, fault)
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
-            shutdown.rehearse(self._config.shutdown)
+            shutdown.rehearse(self._commands)
             self._save()
         else:
-            self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._request.make(self._commands, reason, self._plan.outage)
             self._budget.begin()
 
     def _reload(self) -> None:
@@ -429,10 +480,14 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        self._commands = shutdown.in_full(config.shutdown)
         if self._drill is not None:
             self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
+        if self._evidence is not None:
+            self._evidence.stop()
+        self._evidence = self._new_evidence()
         self._connector.stop()
         self._connector = self._new_connector(context)
         if self._link is not None:
@@ -452,6 +507,9 @@ def rules_of(config: ClientConfig) -> Rules:
         wait_for=config.wait_for,
         wait_timeout=config.wait_timeout,
         dry_run=config.dry_run,
+        on_lost_contact=OnLostContact(
+            config.on_lost_contact.shutdown_after, config.on_lost_contact.only_if
+        ),
     )
 
 

@@ -60,8 +60,8 @@ class Connector:
         self._stopped = threading.Event()
         self._failures = 0
         self._told: dict[str, str] = {}
-        self._telling = threading.Lock()
         self._names = Names()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -188,10 +188,8 @@ def known(
     """
     servers = [server_address(text, config.port) for text in config.servers]
     yield from addressed(servers, names, tell, WAIT, late)
-    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    kept, at = last.get("host"), last.get("port")
-    if isinstance(kept, str) and is_address(kept) and type(at) is int:
-        yield kept, at
+    if last := last_server(config):
+        yield last
 
 
 def addressed(
@@ -225,6 +223,15 @@ def on_the_lan(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple
     names = config.discovery.interfaces
     found = search(config.port, config.fleet, SEARCH_FOR, interfaces=names, stop=stop)
     yield from ((candidate.host, candidate.port) for candidate in found)
+
+
+def last_server(config: ClientConfig) -> tuple[str, int] | None:
+    """Return where the server was that passed TLS last; None if there was none."""
+    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
+    host, port = last.get("host"), last.get("port")
+    if isinstance(host, str) and is_address(host) and type(port) is int:
+        return host, port
+    return None
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

@@ -15,6 +15,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from powmonman.core import lost_contact
 from powmonman.core.plan import Now, Phase, Plan
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, to_json
@@ -41,12 +42,16 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
     if plan.last.boot > now.boot or plan.last.running > now.running:
         return Plan()
     away = now.boot - plan.last.boot
+    # What this host saw by itself it did not see while no client ran.
+    plan, _ = lost_contact.interrupted(plan, "the client was restarted")
     if plan.power is PowerState.ON_BATTERY and away > max(SHORTEST_BATTERY, 2 * plan.after):
         log.warning("was not running for %.0f s: the outage it knew of is over", away)
         if plan.phase is not Phase.COMMITTED:
             return Plan()
         # That this host has committed in this boot is not about the power, and stays.
-        return Plan(phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed)
+        return Plan(
+            phase=plan.phase, outage=plan.outage, rehearsed=plan.rehearsed, alone=plan.alone
+        )
     ordered = plan.phase is Phase.WAITING and plan.ordered
     if ordered and away > max(SHORTEST_BATTERY, plan.wait_timeout):
         log.warning("was not running for %.0f s: the order it was waiting with is over", away)

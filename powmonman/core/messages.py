@@ -176,13 +176,19 @@ class Ping:
 
 @dataclass(frozen=True)
 class Status:
-    """What a client is about to do. `left` is in seconds, None where nothing is counted."""
+    """What a client is about to do.
+
+    Attributes:
+        left: In seconds, None where nothing is counted.
+        ordered: It does it on the operator's word, whatever the power.
+    """
 
     phase: str
     power: PowerState = PowerState.UNKNOWN
     left: float | None = None
     outage: str = ""
     reason: str = ""
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,15 @@ def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) ->
     assert found["PrivateUsers"] == ["yes"]
 
 
+def test_a_host_that_is_cut_off_may_look_at_its_links_and_its_gateway_and_do_no_more() -> None:
+    """Carriers and batteries stand in /sys, routes in /proc/net, neighbours come by netlink."""
+    found = settings("powmonman-client.service")
+    assert found["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6 AF_NETLINK"]
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
+    hidden = {"ProcSubset", "PrivateNetwork", "IPAddressDeny", "InaccessiblePaths"}
+    assert hidden.isdisjoint(found)
+
+
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if "shutdown" in unit])
 def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
     assert settings(unit)["StartLimitIntervalSec"] == ["0"]
@@ -210,6 +219,25 @@ def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> N
         "nas: powmonman_client_config.policy.confirm is 8.0"
     ]
     assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "early"),
+    [
+        ("docker.service", False),
+        ("system-postgresql.slice", False),
+        ("srv-data.mount", False),
+        ("local-fs.target", True),
+        ("sysinit.target", True),
+        ("network.target", True),
+        ("-.mount", True),
+        ("docker.socket", True),
+    ],
+)
+def test_what_is_there_before_any_service_can_not_be_outlived(unit: str, early: bool) -> None:
+    text = (ROLES / "powmonman_client" / "templates" / "faults.j2").read_text("utf-8")
+    (known,) = re.findall(r"elif unit is match\('(.*)'\)", text)
+    assert bool(re.match(known.replace("\\\\", "\\"), unit)) is early
 
 
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:
