@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab docs clean
+.PHONY: help demo test unit molecule lab lint gpio-lab mutants docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint.
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
+
+mutants: $(TOOLS) ## Take one defence away at a time, and see a test fail.
+	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.mutants.run
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference

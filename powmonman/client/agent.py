@@ -491,8 +491,7 @@ def run_shutdown(path: Path, request: Path | None = None) -> int:
         log.critical("the request for a shutdown is refused: %s · nothing is run", why)
         return 0
     try:
-        shutdown.check_trusted(path)
-        config = load(path, ClientConfig)
+        config = load(shutdown.check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:
         commands = Shutdown()
         log.critical("%s · running %s alone", error, " ".join(commands.final.command))

@@ -54,8 +54,7 @@ def main(path: Path) -> int:
 def check(path: Path) -> dict[str, Any]:
     """Check the commands of the configuration in `path`, as root would run them now."""
     try:
-        check_trusted(path)
-        config = load(path, ClientConfig)
+        config = load(check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:
         # The real thing would run the default final command alone.
         return _result(boottime(), [f"{UNIT} would not run the commands: {error}"])

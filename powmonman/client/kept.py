@@ -60,7 +60,8 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
 
 def _read(path: Path) -> Plan | None:
     """Return the plan in the file, if a client of this boot can have written it."""
-    kept = read_json(path)
+    # In a directory that others may write to, anybody could lay a plan that shuts this host down.
+    kept = read_json(path, own=True)
     if kept is None or not boot_id() or kept.get("boot_id") != boot_id():
         return None
     try:

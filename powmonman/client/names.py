@@ -28,11 +28,12 @@ class Names:
             self._lookups[name] = _Lookup(name)
 
     def addresses(self, name: str, give_up: float) -> tuple[str, ...]:
-        """Return the addresses of a name that was asked for, by `give_up` (monotonic).
+        """Return the addresses of a name, by `give_up` (monotonic).
 
         Raises:
             OSError: There are none, or it is not known yet (TimeoutError).
         """
+        self.ask(name)
         lookup = self._lookups[name]
         if not lookup.over.wait(max(0.0, give_up - time.monotonic())):
             raise TimeoutError("no answer to the question for its address yet")

@@ -26,7 +26,7 @@ from powmonman.client.telling import VIEW
 from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
 from powmonman.service.files import overwrite
-from powmonman.service.program import own_program
+from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,11 @@ def start_directly(commands: Shutdown) -> None:
         file.write(json.dumps(to_json(in_full(commands))).encode())
         file.seek(0)
         subprocess.Popen(
-            [*own_program(), "run-shutdown", "--stdin"], stdin=file, start_new_session=True
+            [*own_program(), "run-shutdown", "--stdin"],
+            stdin=file,
+            # Python looks for modules there, and we may have been started anywhere.
+            cwd=home(),
+            start_new_session=True,
         )
 
 
@@ -226,6 +230,8 @@ def run_command(command: Command) -> bool:
         process = subprocess.Popen(
             command.command,
             stdin=subprocess.DEVNULL,
+            # As under systemd.
+            cwd="/",
             start_new_session=True,
             env={"PATH": PATH} | os.environ,
         )
@@ -255,20 +261,27 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             process.wait(KILL_PAUSE)
 
 
-def check_trusted(path: Path) -> None:
-    """Check that root may run commands from `path`.
+def check_trusted(path: Path) -> Path:
+    """Check that root may run commands from `path`; return the file itself.
 
-    Only root may be able to write the file and every directory above it.
+    Only root may be able to write the file and every directory above it, and to change what `path`
+    names. What is returned has no link in it that could be turned elsewhere after this look. Who is
+    not root gets `path` back.
 
     Raises:
         OSError: Somebody else may, or the file is not there.
     """
     if os.geteuid() != 0:
-        return
-    for place in (path.resolve(strict=True), *path.resolve().parents):
-        status = place.stat()
+        return path
+    real = path.resolve(strict=True)
+    named = path.absolute()
+    for place in dict.fromkeys((real, *real.parents, named, *named.parents)):
+        status = place.lstat()
+        if stat.S_ISLNK(status.st_mode) and status.st_uid == 0:
+            continue
         if status.st_uid != 0:
             raise PermissionError(f"{place} does not belong to root")
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         if status.st_mode & 0o022 and not sticky:
             raise PermissionError(f"{place} can be written by others than root")
+    return real

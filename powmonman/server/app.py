@@ -26,9 +26,7 @@ from powmonman.core.messages import (
     StartDrill,
     State,
     StopDrill,
-    UpsNews,
 )
-from powmonman.core.outage import UNSETTLED
 from powmonman.core.power import PowerState
 from powmonman.core.records import to_json
 from powmonman.net.tls import IdentityError, end_of_own, server_context
@@ -129,9 +127,6 @@ class Server:
         self._certificate_ends = _end_of(config.tls)
         self._reload_fault = ""
         self._order: Given | None = None
-        # What was told last, and what is told of a UPS whose outage is not on disk yet.
-        self._told: dict[str, UpsNews] = {}
-        self._held: dict[str, UpsNews] = {}
         self._stop = asyncio.Event()
         self._reloaded = asyncio.Event()
         self._broken = False
@@ -203,15 +198,11 @@ class Server:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
-            name = monitor.name
-            self._held[name] = self._told.get(name, UpsNews(PowerState.UNKNOWN, reason=UNSETTLED))
-            try:
+            with self._upses.untold(monitor.name):
                 await asyncio.gather(
                     self._memory.keep(self._upses.supplies(), changed=True),
                     self._waker.begin(monitor),
                 )
-            finally:
-                self._held.pop(name, None)
             self._publish_news()
         else:
             self._state_id = secrets.token_hex(16)
@@ -254,13 +245,11 @@ class Server:
         self._hub.publish(changed=True)
 
     def _state(self) -> State:
-        """Return what everybody is told; of an outage nothing before it is on disk."""
-        self._told = self._upses.news() | self._held
         return State(
             id=self._state_id,
             lease=self._config.lease,
             policy=policy_of(self._config),
-            upses=self._told,
+            upses=self._upses.news(),
             drill=self._drilling.drills.told(),
         )
 

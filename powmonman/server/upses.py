@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from powmonman import sensors
@@ -12,7 +13,7 @@ from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from typing import Any
 
     from powmonman.config.schema import ServerConfig
@@ -41,6 +42,8 @@ class Upses:
         self._memory = memory
         self._changed = changed
         self._keep_running = keep_running
+        self._told: dict[str, UpsNews] = {}
+        self._held: dict[str, UpsNews] = {}
 
     def watch(self, config: ServerConfig, before: ServerConfig | None = None) -> None:
         """Watch those of `config`, and no others; `before` is what was watched by so far.
@@ -75,7 +78,19 @@ class Upses:
     def news(self) -> dict[str, UpsNews]:
         """Return what clients are told of them now."""
         now = boottime()
-        return {name: supply.news(now) for name, supply in self.supplies().items()}
+        fresh = {name: supply.news(now) for name, supply in self.supplies().items()}
+        self._told = {name: self._held.get(name, news) for name, news in fresh.items()}
+        return self._told
+
+    @contextlib.contextmanager
+    def untold(self, name: str) -> Iterator[None]:
+        """Go on telling what was told last of one UPS, by heartbeats too, for the time being."""
+        if name in self._told:
+            self._held[name] = self._told[name]
+        try:
+            yield
+        finally:
+            self._held.pop(name, None)
 
     def packs(self) -> dict[str, Pack]:
         """Return them as the budget of the order needs them."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import json
 import socket
 import time
 from typing import TYPE_CHECKING
 
+from powmonman.service.clock import boottime
+
 from .daemon import program, wait_for
+from .fleet import CONFIRM
 from .peers import HELLO, Caller, half_open
 from .stage import together
 
@@ -19,6 +22,24 @@ import powmonman.server.hub
 def sweep(self, lease):
     raise RuntimeError("a part of the server broke")
 powmonman.server.hub.Hub.sweep = sweep
+"""
+
+HANGING_CARD = """
+import os, time
+def fsync(file):
+    if "server-upses" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(600)
+os.fsync = fsync
+"""
+
+SLOW_CARD = """
+import os, time
+real = os.fsync
+def fsync(file):
+    if "server-recovery" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(1)
+    real(file)
+os.fsync = fsync
 """
 
 HANGING_DISK = """
@@ -73,10 +94,12 @@ def test_a_port_that_is_taken_is_an_error_and_not_half_a_server(fleet: Fleet) ->
 
 @together
 def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> None:
-    """Whoever opens the FIFO for writing waits for a reader, who never comes."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(HANGING_CARD, encoding="utf-8")
     server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
     fleet.up(server, nas)
-    os.mkfifo(server.state / f".server-upses.json.{server.pid}")
     began = fleet.mains("off")
     nas.says("on battery · outage", within=4)
     server.says("not written within 2 s · an outage would be forgotten")
@@ -87,6 +110,22 @@ def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> 
     ending = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - ending < 6
+
+
+@together
+def test_nobody_is_told_of_an_outage_before_it_is_on_disk_who_may_go_down(fleet: Fleet) -> None:
+    """The power may go at any moment from then on; the card takes a second to write."""
+    startup = fleet.path("startup")
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(SLOW_CARD, encoding="utf-8")
+    server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    fleet.up(server, nas)
+    began = fleet.mains("off")
+    nas.says("on battery · outage")
+    assert boottime() - began >= CONFIRM + 1
+    kept = json.loads((server.state / "server-recovery.json").read_text("utf-8"))
+    assert "nas" in json.dumps(kept)
 
 
 @together

@@ -49,6 +49,19 @@ def later(request: Request, via: Via = "unit", *, over: bool = False) -> None:
     request.watch(commands, over=over)
 
 
+@pytest.mark.usefixtures("started")
+def test_the_decision_is_written_down_before_the_request_is_made(tmp_path: Path) -> None:
+    """A client that is killed between the two sees the request through, and makes no second."""
+    seen: list[tuple[bool, bool]] = []
+
+    def save() -> None:
+        seen.append(((tmp_path / shutdown.PREPARED).exists(), shutdown.requested(tmp_path)))
+
+    Request(tmp_path, save).make(replace(COMMANDS, via="unit"), "why", "o1")
+    assert seen == [(True, False)]
+    assert shutdown.requested(tmp_path)
+
+
 def test_what_root_takes_up_is_left_to_root(
     request_in: Callable[[], Request], started: list[Shutdown], tmp_path: Path
 ) -> None:

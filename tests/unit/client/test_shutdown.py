@@ -17,6 +17,7 @@ from powmonman.client import shutdown, stamp
 from powmonman.client.presets import expand
 from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
+from powmonman.service.program import home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,8 +235,8 @@ def test_handing_over_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even a temporary directory; and the program that is started is this one."""
     seen = []
 
-    def popen(command: list[str], *, stdin: object, start_new_session: bool) -> None:
-        assert start_new_session
+    def popen(command: list[str], *, stdin: object, cwd: Path, start_new_session: bool) -> None:
+        assert (cwd, start_new_session) == (home(), True)
         seen.append((command, stdin.read()))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(subprocess, "Popen", popen)
@@ -318,8 +319,7 @@ class TestWhomRootTrusts:
 def test_presets_are_handed_over_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def popen(_: object, *, stdin: object, start_new_session: bool) -> None:
-        assert start_new_session
+    def popen(_: object, *, stdin: object, **__: object) -> None:
         seen.append(stdin.read())  # type: ignore[attr-defined]
 
     monkeypatch.setattr(subprocess, "Popen", popen)

@@ -28,7 +28,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Shutdown]:
         return 0
 
     monkeypatch.setattr(shutdown, "run", run)
-    monkeypatch.setattr(shutdown, "check_trusted", lambda _: None)
+    monkeypatch.setattr(shutdown, "check_trusted", lambda path: path)
     monkeypatch.setattr(agent, "Logs", lambda _: SimpleNamespace(apply=lambda _: None))
     return commands
 

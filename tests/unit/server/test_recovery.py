@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -104,8 +103,8 @@ def test_who_is_there_when_an_outage_begins_is_on_disk_when_begin_returns(place:
     assert (due["fate"], due["outage"], due["known"]["boot"]) == ("due", "o1", "b1")
 
 
+@pytest.mark.usefixtures("hanging_disk")
 def test_a_disk_that_hangs_holds_an_outage_up_for_its_time_and_no_longer(place: Bench) -> None:
-    os.mkfifo(place.file.with_name(f".{place.file.name}.{os.getpid()}"))
     place.arrives()
     began = time.monotonic()
     place.loses_mains()
