@@ -1,75 +1,77 @@
-"""Host names of servers. A DNS that died with the mains can hang for half a minute.
+"""The addresses of host names, found out beside everything else.
 
-So each look-up runs in a thread of its own, is waited for only so long, and goes on meanwhile.
+A resolver whose DNS server has lost its power hangs for as long as it likes, and nothing ends it.
+Each name is looked up in a thread of its own, of which there is one at most: whoever asks again
+meanwhile waits for the same answer, and not for long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 
-from powmonman.client.link import LinkError
-
-TIMEOUT = 3.0
+MOST_ADDRESSES = 4
+WAIT = 1.0
 
 
 class Names:
-    """The addresses of host names; of each name, one look-up at a time."""
+    """Looks names up; used by one thread."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, _Question] = {}
+        self._lookups: dict[str, _Lookup] = {}
 
-    def addresses(self, host: str) -> list[str]:
-        """Return the addresses of `host`, which may be one itself. Blocks for `TIMEOUT` at most.
+    def ask(self, name: str) -> None:
+        """Begin to look `name` up, unless that is under way, or an answer has come too late."""
+        if name not in self._lookups:
+            self._lookups[name] = _Lookup(name)
+
+    def addresses(self, name: str, give_up: float) -> tuple[str, ...]:
+        """Return the addresses of a name, by `give_up` (monotonic).
 
         Raises:
-            LinkError: There is none, or nobody says so in time.
+            OSError: There are none, or it is not known yet (TimeoutError).
         """
-        if _is_address(host):
-            return [host]
-        question = self._asked.get(host)
-        if question is None or not question.hangs:
-            # A second one beside it would hang too.
-            question = self._asked[host] = _Question(host)
-        return question.answer(TIMEOUT)
+        self.ask(name)
+        lookup = self._lookups[name]
+        if not lookup.over.wait(max(0.0, give_up - time.monotonic())):
+            raise TimeoutError("no answer to the question for its address yet")
+        del self._lookups[name]
+        if lookup.fault is not None:
+            raise lookup.fault
+        return lookup.addresses
 
 
-class _Question:
-    """One look-up."""
+class _Lookup:
+    def __init__(self, name: str) -> None:
+        self.addresses: tuple[str, ...] = ()
+        self.fault: OSError | None = None
+        self.over = threading.Event()
+        self._name = name
+        threading.Thread(target=self._run, name="resolver", daemon=True).start()
 
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._found: list[str] = []
-        self._fault = ""
-        self._thread = threading.Thread(target=self._ask, name="resolver", daemon=True)
-        self._thread.start()
-
-    @property
-    def hangs(self) -> bool:
-        """Whether it has not ended."""
-        return self._thread.is_alive()
-
-    def answer(self, timeout: float) -> list[str]:
-        self._thread.join(timeout)
-        if self.hangs:
-            raise LinkError(f"the DNS does not answer within {timeout:g} s")
-        if self._fault:
-            raise LinkError(self._fault)
-        return self._found
-
-    def _ask(self) -> None:
+    def _run(self) -> None:
         try:
-            found = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:
-            # A name that can't be one is a ValueError.
-            self._fault = getattr(error, "strerror", None) or str(error)
-        else:
-            self._found = list(dict.fromkeys(str(address[0]) for *_, address in found))
+            self.addresses = _resolve(self._name)
+        except OSError as error:
+            self.fault = error
+        except (ValueError, OverflowError) as error:
+            # A name that can't be one.
+            self.fault = OSError(0, str(error))
+        finally:
+            self.over.set()
 
 
-def _is_address(host: str) -> bool:
-    try:
-        socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):
-        return False
-    return True
+def is_address(host: str) -> bool:
+    """Whether nobody need be asked where that is."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host.partition("%")[0])
+            return True
+    return False
+
+
+def _resolve(name: str) -> tuple[str, ...]:
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(place[0]) for *_, place in found))[:MOST_ADDRESSES]

@@ -21,8 +21,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from powmonman.client import stamp
+from powmonman.client.telling import VIEW
 from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
+from powmonman.service.files import overwrite
 from powmonman.service.program import home, own_program
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("powmonman.shutdown")
 
+RESERVED = "shutdown.reserved"
 PREPARED = "shutdown.prepared"
 REQUESTED = "shutdown"
 FINAL_TRIES = 3
@@ -38,19 +42,56 @@ KILL_PAUSE = 5.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def reserve(runtime_dir: Path) -> None:
+    """Make sure of the room for a request: when the time comes, the disk may be full.
+
+    Raises:
+        OSError: There is none now.
+    """
+    overwrite(runtime_dir / RESERVED, b" " * stamp.SIZE, create=True)
+
+
 def prepare(runtime_dir: Path, reason: str) -> None:
     """Lay the request ready, before the decision is written down.
 
-    That it lies there is the request: a full disk may take the reason from it.
+    That it lies there is the request: a full disk may take the words from it.
 
     Raises:
         OSError: It can't be made.
     """
+    if _reuse(runtime_dir, RESERVED, reason):
+        return
     temporary = runtime_dir / PREPARED
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with contextlib.suppress(OSError), open(descriptor, "w", encoding="utf-8") as file:
-        file.write(reason + "\n")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    except OSError:
+        # No inode is left. A rename needs none, and nothing hangs on what that file says.
+        if not _reuse(runtime_dir, VIEW, reason):
+            raise
+    else:
+        with contextlib.suppress(OSError):
+            overwrite(temporary, stamp.content(reason))
+
+
+def _reuse(runtime_dir: Path, name: str, reason: str) -> bool:
+    try:
+        overwrite(runtime_dir / name, stamp.content(reason))
+        (runtime_dir / name).replace(runtime_dir / PREPARED)
+    except OSError:
+        return False
+    return True
+
+
+def renew(runtime_dir: Path) -> None:
+    """Stand behind a request that was made earlier: root refuses an old one.
+
+    Written in place: one that root takes up meanwhile is not made a second time.
+    """
+    for name in (PREPARED, REQUESTED):
+        made = stamp.read(runtime_dir / name)
+        with contextlib.suppress(OSError):
+            overwrite(runtime_dir / name, stamp.content(made.reason if made else ""))
 
 
 def request(runtime_dir: Path) -> bool:
@@ -67,13 +108,13 @@ def requested(runtime_dir: Path) -> bool:
     return os.path.lexists(runtime_dir / REQUESTED)
 
 
-def withdraw(runtime_dir: Path) -> bool:
+def withdraw(runtime_dir: Path, name: str = REQUESTED) -> bool:
     """Take back a request that nobody has taken up; False if somebody has.
 
     One that lay there for ever would shut the host down when the path unit is started at last.
     """
     try:
-        (runtime_dir / REQUESTED).unlink()
+        (runtime_dir / name).unlink()
     except FileNotFoundError:
         return False
     return True
@@ -89,7 +130,7 @@ def start_directly(commands: Shutdown) -> None:
     """
     # Not a temporary file: the disk may be full, or gone.
     with open(os.memfd_create("shutdown"), "w+b") as file:
-        file.write(json.dumps(to_json(_in_full(commands))).encode())
+        file.write(json.dumps(to_json(in_full(commands))).encode())
         file.seek(0)
         subprocess.Popen(
             [*own_program(), "run-shutdown", "--stdin"],
@@ -98,6 +139,17 @@ def start_directly(commands: Shutdown) -> None:
             cwd=home(),
             start_new_session=True,
         )
+
+
+def start_final(commands: Shutdown) -> None:
+    """Start the final command alone, where this program can't be started any more.
+
+    Raises:
+        OSError: Nor can that.
+    """
+    environment = {"PATH": PATH} | os.environ
+    program = commands.final.command
+    subprocess.Popen(program, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
 
 
 def handed_over(text: str) -> Shutdown:
@@ -111,29 +163,33 @@ def _command(value: dict[str, Any]) -> Command:
     return Command(tuple(value["command"]), value["timeout"], value["on_failure"])
 
 
-def _in_full(commands: Shutdown) -> Shutdown:
+def in_full(commands: Shutdown) -> Shutdown:
+    """Return `commands` with its presets written out; what fails in that costs the presets only."""
     if not commands.presets:
         return commands
-    # Most hosts have none, and the client stays small.
-    from powmonman.client.presets import expanded
+    try:
+        # Most hosts have none, and the client stays small.
+        from powmonman.client.presets import expanded
 
-    return expanded(commands)
+        return expanded(commands)
+    except Exception:
+        log.exception("the presets are left out: %s", ", ".join(commands.presets))
+        return replace(commands, presets=())
 
 
 def rehearse(commands: Shutdown) -> None:
     """Say what would be run."""
-    commands = _in_full(commands)
+    commands = in_full(commands)
     for command in (*commands.commands, commands.final):
         log.warning("dry run: would run %s", " ".join(command.command))
 
 
 def run(commands: Shutdown) -> int:
     """Run the commands, the final one last. Returns 0 if that succeeded."""
-    commands = _in_full(commands)
-    for command in commands.commands:
-        if not run_command(command) and command.on_failure == "stop":
-            log.error("the remaining commands are skipped: on_failure is stop")
-            break
+    try:
+        _run_before_the_final_one(in_full(commands))
+    except Exception:
+        log.exception("the remaining commands are skipped: an error that nobody thought of")
     insist = _past_locks(commands.final)
     for left in reversed(range(FINAL_TRIES)):
         if run_command(commands.final) or (insist and run_command(insist)):
@@ -142,6 +198,13 @@ def run(commands: Shutdown) -> int:
             time.sleep(FINAL_PAUSE)
     log.critical("the final command failed %d times: this host stays up", FINAL_TRIES)
     return 1
+
+
+def _run_before_the_final_one(commands: Shutdown) -> None:
+    for command in commands.commands:
+        if not run_command(command) and command.on_failure == "stop":
+            log.error("the remaining commands are skipped: on_failure is stop")
+            break
 
 
 def _past_locks(command: Command) -> Command | None:

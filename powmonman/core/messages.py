@@ -41,7 +41,12 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Policy:
-    """The fleet's shutdown policy, as the server publishes it; a trigger that is 0 is off."""
+    """The fleet's shutdown policy, as the server publishes it; a trigger that is 0 is off.
+
+    Attributes:
+        restore_confirm: The least of all UPSes: whoever is told that one is on battery is told so
+            for that long at the least, however the mains flap.
+    """
 
     after: float = 600.0
     refill_ratio: float = 10.0
@@ -49,6 +54,7 @@ class Policy:
     charge_drop: float = 0.0
     runtime_below: float = 0.0
     low_battery: bool = True
+    restore_confirm: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -170,13 +176,19 @@ class Ping:
 
 @dataclass(frozen=True)
 class Status:
-    """What a client is about to do. `left` is in seconds, None where nothing is counted."""
+    """What a client is about to do.
+
+    Attributes:
+        left: In seconds, None where nothing is counted.
+        ordered: It does it on the operator's word, whatever the power.
+    """
 
     phase: str
     power: PowerState = PowerState.UNKNOWN
     left: float | None = None
     outage: str = ""
     reason: str = ""
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ Rules:
 3. What was seen longer ago than `max_gap` is unknown, not news: a server that stood still must
    look before it speaks.
 4. A restart of the server within one boot resumes an open outage; the state is unknown until the
-   sensor has settled. Another boot starts a new outage, with what was spent.
+   sensor has settled. Another boot starts a new outage, with what was spent. What nobody watched in
+   between counts as battery, up to the whole of it: no smaller figure is safe whatever happened. If
+   the mains were back meanwhile, it costs an early shutdown in the next outage, and a late waking,
+   until it is paid back; never a shutdown on good mains.
 
 `now` is CLOCK_BOOTTIME in seconds throughout: what decides never looks at the wall clock.
 """

@@ -93,6 +93,7 @@ class Waker:
         self._written_at = boottime()
         self._due = asyncio.Event()
         self._going = self._error = ""
+        self._ordered_at: float | None = None
         self._record = self._recalled() if self.enabled else Recovery()
 
     @property
@@ -162,6 +163,7 @@ class Waker:
 
     def order(self) -> None:
         """The operator has ordered the fleet to shut down."""
+        self._ordered_at = boottime()
         if self.enabled:
             with self._survived():
                 self._record = recovery.ordered(self._record, self._scene())
@@ -307,7 +309,18 @@ class Waker:
             awake=host.connected and phase in AWAKE,
             committed=phase == "committed" and not rehearses,
             told=host.connected and host.told == state_id,
+            obeys=host.connected
+            and self._in_order
+            and host.spoke
+            and host.status.ordered
+            and not rehearses,
         )
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether somebody may be obeying the order to the whole fleet; a live drill's is none."""
+        at = self._ordered_at
+        return at is not None and boottime() - at < recovery.ORDER_LASTS
 
     def _known_of(self, host: Host) -> Known:
         hello, kept = host.hello, self._known.get(host.name)

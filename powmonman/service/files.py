@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,29 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def overwrite(path: Path, data: bytes, *, create: bool = False) -> None:
+    """Write over the file in `path` in place: on a full disk too, if it was as long before.
+
+    What it says beyond `data` becomes spaces. Within one page a kill can't leave half of it.
+
+    Raises:
+        OSError: It is no file, or there is no room.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o640)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+        if status.st_size > LARGEST:
+            os.ftruncate(descriptor, LARGEST)
+        data = data.ljust(min(status.st_size, LARGEST))
+        if os.pwrite(descriptor, data, 0) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path, largest: int = LARGEST, *, own: bool = False) -> dict[str, Any] | None:

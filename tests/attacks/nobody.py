@@ -59,7 +59,14 @@ class Host:
     def root_runs(self, *, config: Path | None = None, **environment: str) -> str:
         """Do what root's unit does; return what it says."""
         done = subprocess.run(
-            [self.program, "run-shutdown", "--config", config or self.config],
+            [
+                self.program,
+                "run-shutdown",
+                "--request",
+                f"{self.runtime}-shutdown",
+                "--config",
+                config or self.config,
+            ],
             env={"PATH": f"{self.tools}:/usr/bin:/bin", **environment},
             cwd=self.runtime,
             capture_output=True,
@@ -74,7 +81,8 @@ class Host:
         for line in (TEMPLATES / f"{name}.j2").read_text("utf-8").splitlines():
             if line.startswith(f"{key}="):
                 command = line.partition("=")[2].replace("/run/powmonman", str(self.runtime))
-                subprocess.run(command.split(), check=True, timeout=30)
+                may_fail = command.startswith("-")
+                subprocess.run(command.lstrip("-").split(), check=not may_fail, timeout=30)
 
     def user_runs(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script as the unprivileged user."""

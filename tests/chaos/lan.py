@@ -39,14 +39,15 @@ def run(*command: str) -> str:
 class Box:
     """One host, or the switch: a network namespace, and a mount namespace that stays."""
 
-    def __init__(self, lan: str, name: str) -> None:
+    def __init__(self, lan: str, name: str, lasts: int = LONGEST) -> None:
         self.name = name
+        self._lasts = lasts
         self.namespace = f"{lan}-{name}"
         self._holder: subprocess.Popen[bytes] | None = None
 
     def make(self) -> None:
         run("ip", "netns", "add", self.namespace)
-        command = ["ip", "netns", "exec", self.namespace, "sleep", str(LONGEST)]
+        command = ["ip", "netns", "exec", self.namespace, "sleep", str(self._lasts)]
         self._holder = holder = subprocess.Popen(command)
         comm = Path(f"/proc/{holder.pid}/comm")
         wait_for(f"{self.name} is there", lambda: comm.read_text() == "sleep\n")
@@ -82,12 +83,13 @@ class Box:
 class Lan:
     """The switch, the hosts on it, and a DNS that knows `pi.lan`."""
 
-    def __init__(self, number: int, root: Path) -> None:
+    def __init__(self, number: int, root: Path, lasts: int = LONGEST) -> None:
         self._name = f"{PREFIX}-{os.getpid()}-{number}"
         self._zone = root / "zone"
         self._resolv = root / "resolv.conf"
         self._resolv.write_text(f"nameserver {DNS}\noptions timeout:5 attempts:2\n", "ascii")
-        self.switch = Box(self._name, "switch")
+        self._lasts = lasts
+        self.switch = Box(self._name, "switch", lasts)
         self.hosts: dict[str, Box] = {}
         self.addresses: dict[str, str] = {}
         self._helpers: dict[str, subprocess.Popen[str]] = {}
@@ -98,7 +100,7 @@ class Lan:
         self.switch.ip("addr", "add", f"{DNS}/24", "dev", "br0")
         self.switch.ip("link", "set", "br0", "up")
         for number, name in enumerate(names, 1):
-            host = self.hosts[name] = Box(self._name, name)
+            host = self.hosts[name] = Box(self._name, name, self._lasts)
             host.make()
             far = ("peer", "name", "lan0", "netns", host.namespace)
             self.switch.ip("link", "add", f"p-{name}", "type", "veth", *far)

@@ -81,7 +81,7 @@ def copy(root: Path) -> None:
 def run(root: Path, tests: tuple[str, ...]) -> Result:
     """Run tests in `root` until one fails; a collection that fails is no test that fails."""
     began = time.monotonic()
-    options = ("-x", "-q", "-rf", "--tb=line", "-p", "no:cacheprovider")
+    options = ("-x", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider")
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "-o", f"timeout={TEST_TIMEOUT}", *tests],
         cwd=root,
@@ -103,12 +103,18 @@ def run(root: Path, tests: tuple[str, ...]) -> Result:
 
 
 def try_out(mutant: Mutant, root: Path) -> Result:
-    """Take the defence away, run its tests, and put it back."""
+    """Take the defence away, run its tests, and put it back.
+
+    What did not begin for want of a machine that is less busy has one more chance.
+    """
     place = root / mutant.file
     whole = place.read_text("utf-8")
     place.write_text(mutated(mutant, whole), encoding="utf-8")
     try:
-        return run(root, mutant.tests)
+        result = run(root, mutant.tests)
+        if not result.caught_by and "\nERROR " in result.output:
+            result = run(root, mutant.tests)
+        return result
     finally:
         place.write_text(whole, encoding="utf-8")
 

@@ -273,3 +273,8 @@ def test_only_its_own_word_makes_a_process_ready(
     finally:
         one.signal(signal.SIGKILL)
         one.stop()
+
+
+def test_a_guard_that_asks_for_more_unbroken_time_than_flapping_mains_give_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"policy.confirm: is 6, but must be at most ups.restore"):
+        parse("policy: {confirm: 6}\n", GuardConfig)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Outcome = Exception | None
+Answer = tuple[str, ...] | OSError | threading.Event
 
 
 @pytest.fixture
@@ -127,8 +128,67 @@ def test_each_reason_is_worth_one_line(
     ]
 
 
+def test_a_flood_of_forged_servers_does_not_fill_the_log(
+    one: Connector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that are configured had their line before, and get the next one too."""
+    one._tell("pi.lan port 7444", "Connection refused")
+    for number in range(1000):
+        one._tell(f"127.7.0.{number} port 7444", "timed out")
+    one._tell("pi.lan port 7444", "timed out")
+    assert len(caplog.records) == connector.MOST_TOLD + 1
+    assert caplog.messages[-1] == "no connection: pi.lan port 7444: timed out"
+
+
 def places(config: ClientConfig) -> list[tuple[str, int]]:
     return list(candidates(config, lambda: False))
+
+
+@pytest.fixture(autouse=True)
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+    """Return what is answered for each name; a callable is called first."""
+    known: dict[str, Answer] = {"pi.lan": ("192.0.2.5",)}
+
+    def resolve(name: str) -> tuple[str, ...]:
+        answer = known[name]
+        if isinstance(answer, threading.Event):
+            answer.wait(20)
+            return ("192.0.2.6",)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(names, "_resolve", resolve)
+    monkeypatch.setattr(connector, "WAIT", 0.3)
+    return known
+
+
+def test_a_name_that_hangs_holds_up_nobody_and_is_asked_for_once(
+    config: ClientConfig, dns: dict[str, Answer]
+) -> None:
+    """Its DNS server has lost its power with the mains."""
+    remember(config, "192.0.2.8", 7445)
+    config = replace(config, servers=("pi.lan", "192.0.2.7"))
+    dns["pi.lan"] = hanging = threading.Event()
+    asked, told = names.Names(), {}
+    before = threading.active_count()
+    for _ in range(3):
+        found = list(candidates(config, lambda: False, asked, told.__setitem__))
+        assert found == [("192.0.2.7", 7444), ("192.0.2.8", 7445)]
+    assert told == {"pi.lan port 7444": "no answer to the question for its address yet"}
+    assert threading.active_count() <= before + 1
+    hanging.set()
+    found = list(candidates(config, lambda: False, asked))
+    assert found == [("192.0.2.6", 7444), ("192.0.2.7", 7444), ("192.0.2.8", 7445)]
+
+
+def test_a_name_that_has_no_address_is_told_with_its_reason(
+    config: ClientConfig, dns: dict[str, Answer]
+) -> None:
+    dns["pi.lan"] = OSError(-2, "Name or service not known")
+    told: dict[str, str] = {}
+    assert list(candidates(config, lambda: False, tell=told.__setitem__)) == [("192.0.2.7", 7444)]
+    assert told == {"pi.lan port 7000": "Name or service not known"}
 
 
 def test_addresses_are_tried_before_the_last_one_and_that_before_the_lan(
@@ -139,17 +199,19 @@ def test_addresses_are_tried_before_the_last_one_and_that_before_the_lan(
 
     monkeypatch.setattr(connector, "search", search)
     remember(config, "192.0.2.8", 7445)
-    configured = [("192.0.2.7", 7444), ("pi.lan", 7000)]
+    configured = [("192.0.2.7", 7444), ("192.0.2.5", 7000)]
     assert places(config) == [*configured, ("192.0.2.8", 7445)]
     looking = replace(config, discovery=Discovery(enabled=True))
     assert places(looking) == [*configured, ("192.0.2.8", 7445), ("192.0.2.9", 7444)]
 
 
-@pytest.mark.parametrize("kept", [[], {"host": 1, "port": 2}, {"host": "h"}, {"port": 1}])
+@pytest.mark.parametrize(
+    "kept", [[], {"host": 1, "port": 2}, {"host": "h"}, {"port": 1}, {"host": "pi.lan", "port": 1}]
+)
 def test_a_last_address_that_is_none_is_passed_over(config: ClientConfig, kept: object) -> None:
     with open(f"{config.state_dir}/last-server.json", "w", encoding="utf-8") as file:
         json.dump(kept, file)
-    assert places(config) == [("192.0.2.7", 7444), ("pi.lan", 7000)]
+    assert places(config) == [("192.0.2.7", 7444), ("192.0.2.5", 7000)]
 
 
 def test_an_address_is_written_only_when_it_is_new(config: ClientConfig, tmp_path: Path) -> None:
@@ -180,66 +242,3 @@ def test_a_host_that_may_not_list_its_interfaces_has_no_mac_addresses(
 
     monkeypatch.setattr(socket, "if_nameindex", refused)
     assert mac_addresses() == ()
-
-
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let every name hang until the event is set; then there is none."""
-    released = threading.Event()
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: str, *args: object, **kwargs: object) -> object:
-        if host == "pi.lan" and not kwargs.get("flags"):
-            released.wait(10)
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return real(host, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    yield released
-    released.set()
-
-
-def test_a_dns_that_hangs_does_not_keep_from_the_last_address(
-    config: ClientConfig,
-    context: ssl.SSLContext,
-    monkeypatch: pytest.MonkeyPatch,
-    resolver: threading.Event,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """One look-up at a time hangs; what comes after the name has its turn meanwhile."""
-    config = replace(config, servers=("pi.lan",))
-    remember(config, "192.0.2.8", 7444)
-    monkeypatch.setattr(names, "TIMEOUT", 0.05)
-    asked: list[str] = []
-
-    def opened(_: ssl.SSLContext, host: str, *__: object, **___: object) -> None:
-        asked.append(host)
-        raise LinkError("Connection refused")
-
-    monkeypatch.setattr(Link, "open", opened)
-    one = Connector(config, context, lambda *_: None)
-    for _ in range(3):
-        one._round()
-    assert asked == ["192.0.2.8"] * 3
-    assert "pi.lan port 7444: the DNS does not answer" in caplog.text
-    hanging = [thread for thread in threading.enumerate() if thread.name == "resolver"]
-    assert len(hanging) == 1
-    resolver.set()
-    hanging[0].join(10)
-    one._round()
-    assert "pi.lan port 7444: Temporary failure" in caplog.text
-
-
-def test_of_a_name_the_address_is_connected_to_and_kept(
-    config: ClientConfig, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The name is of no use when the DNS is gone."""
-    asked: list[str] = []
-
-    def opened(_: ssl.SSLContext, host: str, *__: object, **___: object) -> str:
-        asked.append(host)
-        return host
-
-    monkeypatch.setattr(Link, "open", opened)
-    Connector(replace(config, servers=("localhost",)), context, lambda *_: None)._round()
-    assert asked[0] in {"127.0.0.1", "::1"}

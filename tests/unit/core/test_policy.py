@@ -169,6 +169,26 @@ def test_flapping_can_not_put_a_shutdown_off():
     assert 600 <= story.ran_at()[0] <= 800
 
 
+def test_more_unbroken_time_than_the_ups_lets_a_host_see_is_not_asked_for():
+    """11 s of every 14 on battery: 20 unbroken ones never come."""
+    story, at = Playbook(after=60, confirm=20), 0
+    while not story.ran_at() and at < 600:
+        story.hears(on_battery(f"o{at}", spent=story.plan.spent), at=at)
+        story.hears(on_mains(spent=story.plan.spent), at=at + 11)
+        at += 14
+    assert 60 <= story.ran_at()[0] <= 100
+
+
+def test_a_server_that_lets_less_be_seen_counts_in_mid_outage_too():
+    story = Playbook(after=60, confirm=5).hears(on_battery(), at=0).waits(until=30)
+    story.policy = Policy(600.0, restore_confirm=1.0)
+    story.waits(until=40)
+    assert 1.0 == story.plan.confirm
+    story.policy = Policy(600.0, restore_confirm=5.0)
+    story.waits(until=50)
+    assert 1.0 == story.plan.confirm
+
+
 def test_the_deadline_never_moves_later_during_an_outage():
     story = Playbook().hears(on_battery(), at=0)
     story.policy = Policy(after=3600)

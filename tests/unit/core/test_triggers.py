@@ -85,6 +85,13 @@ class TestOrder:
         story = Playbook().hears(on_mains(), at=0).hears_an_order(at=10)
         story.runs_once(between=(10, 10), until=5000)
 
+    def test_mains_that_were_good_for_long_before_it_are_no_sign_that_it_failed(self) -> None:
+        """Else the host would say at once that it stays, and obey the next order a second time."""
+        story = Playbook().hears(on_mains(), at=0).waits(until=5000).hears_an_order(at=5000)
+        story.waits(until=5060).shows(COMMITTED).hears_an_order("x2", at=5060)
+        assert len(story.ran_at()) == 1
+        assert not story.said("did not switch it off")
+
     def test_a_host_that_boots_while_it_is_repeated_was_not_meant(self) -> None:
         """Else everything that is switched on again within minutes would go down again."""
         story = Playbook()

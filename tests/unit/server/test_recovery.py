@@ -153,6 +153,27 @@ def test_a_rehearsed_commit_takes_nobody_down(place: Bench) -> None:
     assert place.phases() == {"nas": "stayed"}
 
 
+def test_a_host_that_obeys_the_order_late_is_not_woken(place: Bench) -> None:
+    """It was reconnecting when the order was given, and says itself that it goes by it."""
+    place.arrives()
+    place.loses_mains()
+    place.roster.left("nas", boottime())
+    place.waker.order()
+    assert place.phases() == {"nas": "due"}
+    place.arrives()
+    place.roster.said("nas", Status("committed", ordered=True), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "ordered"}
+
+
+def test_the_order_of_a_live_drill_is_none_to_the_fleet(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.roster.said("nas", Status("committed", ordered=True), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+
+
 def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> None:
     place.arrives()
     place.arrives("db")
