@@ -30,6 +30,7 @@ EXAMPLES = int(os.environ.get("POWMONMAN_EXAMPLES", "0"))
 MINUTES = float(os.environ.get("POWMONMAN_MINUTES", "0"))
 # Always the same scripts, so that no change is turned down for a fault that it did not bring.
 USUAL = 70
+MODULES = sorted(Path(powmonman.core.__file__).parent.glob("*.py"))
 CLOCKS = {"time", "datetime", "asyncio", "sched", "os", "random", "secrets"}
 
 
@@ -90,7 +91,7 @@ def test_the_wall_clock_decides_nothing() -> None:
     assert play() == play(3600.0, -50 * 365 * 86400.0, 86400.0, -3600.0)
 
 
-@pytest.mark.parametrize("path", Path(powmonman.core.__file__).parent.glob("*.py"), ids=str)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_the_core_has_no_clock_and_no_chance(path: Path) -> None:
     """Nor does it do anything: what it does not import it can't look at."""
     imported = set()

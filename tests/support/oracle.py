@@ -56,7 +56,7 @@ class Ghost:
         bound: When it must have committed, were the deadline that its client tells the truth.
         furthest: The same, from the rules alone.
         deadline: The soonest that it has counted to in this outage, and the phase.
-        waited: Seconds that it waited for others.
+        waited: Seconds that it waited for others; a budget, so flapping begins no new one.
         free_at: When it was last told that nobody is left to wait for.
         stalls: Short ones in this outage.
         ran: How often it has run its commands, and how long the mains were good since.
@@ -127,9 +127,12 @@ class Oracle:
             self.fail("L1", host, "it believes that it slept")
 
     def stopped(self, host: Host, seconds: float) -> None:
-        """It stands still: the bounds move by that, and by a lease where one more is granted."""
+        """It stands still: the bounds move by that, and by a lease where one more is granted.
+
+        It also trusts nothing that it has heard, so its silence begins with no news to live on.
+        """
         ghost = self.ghosts[host.name]
-        ghost.unheard = 0.0
+        ghost.unheard, ghost.broken = 0.0, LEASE
         later = seconds + 1
         if seconds >= LEASE or ghost.stalls < SHORT_STALLS:
             later += LEASE
@@ -313,8 +316,7 @@ class Oracle:
             ghost.unheard += dt
             if ghost.battery is not None:
                 ghost.battery += dt
-            ghost.waited = ghost.waited + dt if host.plan.phase is Phase.WAITING else 0.0
-        elif host.plan.phase is Phase.WAITING and not host.asleep:
+        if host.plan.phase is Phase.WAITING and not host.asleep:
             ghost.waited += dt
 
     def _whole(self, host: Host) -> bool:
