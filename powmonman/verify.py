@@ -184,6 +184,7 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
         except OSError as error:
             yield f"root would not run the commands: {error}"
         yield from check.units()
+        yield from check.circles()
 
 
 @cache

@@ -38,6 +38,7 @@ from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
 from powmonman.core.plan import (
     NEVER,
     Acknowledge,
+    Alone,
     Ask,
     Now,
     OnLostContact,
@@ -74,6 +75,8 @@ class Agent:
     def __init__(self, path: Path, config: ClientConfig, logs: Logs) -> None:
         self._path = path
         self._config = config
+        # Now, while nothing hangs on it: not in the last minute.
+        self._commands = shutdown.in_full(config.shutdown)
         self._rules = rules_of(config)
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
@@ -159,9 +162,10 @@ class Agent:
 
         What was committed to and never run is not decided any more, but may be decided again.
         """
-        grounds = self._plan.power is PowerState.ON_BATTERY or self._plan.ordered
+        alone = self._plan.ordered or self._plan.alone.holds
+        grounds = self._plan.power is PowerState.ON_BATTERY or alone
         if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
-            self._request.finish(self._config.shutdown, self._plan.outage)
+            self._request.finish(self._commands, self._plan.outage)
         elif self._request.disown() and self._committed:
             on_battery = self._plan.power is PowerState.ON_BATTERY
             phase = Phase.COUNTING if on_battery else Phase.IDLE
@@ -171,6 +175,7 @@ class Agent:
                 self._plan,
                 phase=phase,
                 ordered=False,
+                alone=Alone(),
                 silent=0.0,
                 wake_at=last.running if last else NEVER,
             )
@@ -244,7 +249,7 @@ class Agent:
             self._drill.passed(self._plan, now())
         alone = self._plan.ordered or self._plan.alone.holds
         over = self._plan.power is PowerState.ON_MAINS and not alone
-        self._request.watch(self._config.shutdown, over=over)
+        self._request.watch(self._commands, over=over)
         self._tell()
         if not self._committed:
             self._budget.cancel()
@@ -450,10 +455,10 @@ class Agent:
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
-            shutdown.rehearse(self._config.shutdown)
+            shutdown.rehearse(self._commands)
             self._save()
         else:
-            self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._request.make(self._commands, reason, self._plan.outage)
             self._budget.begin()
 
     def _reload(self) -> None:
@@ -478,6 +483,7 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        self._commands = shutdown.in_full(config.shutdown)
         if self._drill is not None:
             self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)

@@ -61,6 +61,7 @@ class Connector:
         self._failures = 0
         self._told: dict[str, str] = {}
         self._names = Names()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -148,11 +149,11 @@ class Connector:
 
         Of a flood of forged announcements the log is spared the rest.
         """
-        new = self._told.get(where) != reason and (
-            where in self._told or len(self._told) < MOST_TOLD
-        )
-        if new:
-            self._told[where] = reason
+        with self._telling:
+            room = where in self._told or len(self._told) < MOST_TOLD
+            new = room and self._told.get(where) != reason
+            if new:
+                self._told[where] = reason
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.client")
 
 TAKEN_WITHIN = 15.0
+# Then it is no lack of memory or processes for the moment: perhaps Python has been removed.
+MOST_TRIES = 3
 LEFT_BEHIND = (shutdown.PREPARED, shutdown.REQUESTED)
 
 
@@ -38,7 +40,7 @@ class Request:
         self._runtime = runtime_dir
         self._save = save
         self._taken_by: float | None = None
-        self._unstarted = False
+        self._unstarted = 0
         self._reserved = False
 
     def reserve(self) -> None:
@@ -129,10 +131,15 @@ class Request:
 
     def _start_directly(self, commands: Shutdown) -> None:
         try:
-            shutdown.start_directly(commands)
-        except OSError as error:
-            log.critical("the shutdown commands can't be started: %s", error.strerror)
-            self._unstarted = True
+            if self._unstarted < MOST_TRIES:
+                shutdown.start_directly(commands)
+            else:
+                shutdown.start_final(commands)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the host must go down)
+            log.critical("the shutdown commands can't be started: %s", error)
+            self._unstarted += 1
             self._taken_by = time.monotonic() + TAKEN_WITHIN
         else:
-            self._unstarted = False
+            if self._unstarted >= MOST_TRIES:
+                log.critical("the final command is started alone")
+            self._unstarted = 0

@@ -130,7 +130,7 @@ def start_directly(commands: Shutdown) -> None:
     """
     # Not a temporary file: the disk may be full, or gone.
     with open(os.memfd_create("shutdown"), "w+b") as file:
-        file.write(json.dumps(to_json(_in_full(commands))).encode())
+        file.write(json.dumps(to_json(in_full(commands))).encode())
         file.seek(0)
         subprocess.Popen(
             [*own_program(), "run-shutdown", "--stdin"],
@@ -139,6 +139,17 @@ def start_directly(commands: Shutdown) -> None:
             cwd=home(),
             start_new_session=True,
         )
+
+
+def start_final(commands: Shutdown) -> None:
+    """Start the final command alone, where this program can't be started any more.
+
+    Raises:
+        OSError: Nor can that.
+    """
+    environment = {"PATH": PATH} | os.environ
+    program = commands.final.command
+    subprocess.Popen(program, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
 
 
 def handed_over(text: str) -> Shutdown:
@@ -152,29 +163,33 @@ def _command(value: dict[str, Any]) -> Command:
     return Command(tuple(value["command"]), value["timeout"], value["on_failure"])
 
 
-def _in_full(commands: Shutdown) -> Shutdown:
+def in_full(commands: Shutdown) -> Shutdown:
+    """Return `commands` with its presets written out; what fails in that costs the presets only."""
     if not commands.presets:
         return commands
-    # Most hosts have none, and the client stays small.
-    from powmonman.client.presets import expanded
+    try:
+        # Most hosts have none, and the client stays small.
+        from powmonman.client.presets import expanded
 
-    return expanded(commands)
+        return expanded(commands)
+    except Exception:
+        log.exception("the presets are left out: %s", ", ".join(commands.presets))
+        return replace(commands, presets=())
 
 
 def rehearse(commands: Shutdown) -> None:
     """Say what would be run."""
-    commands = _in_full(commands)
+    commands = in_full(commands)
     for command in (*commands.commands, commands.final):
         log.warning("dry run: would run %s", " ".join(command.command))
 
 
 def run(commands: Shutdown) -> int:
     """Run the commands, the final one last. Returns 0 if that succeeded."""
-    commands = _in_full(commands)
-    for command in commands.commands:
-        if not run_command(command) and command.on_failure == "stop":
-            log.error("the remaining commands are skipped: on_failure is stop")
-            break
+    try:
+        _run_before_the_final_one(in_full(commands))
+    except Exception:
+        log.exception("the remaining commands are skipped: an error that nobody thought of")
     insist = _past_locks(commands.final)
     for left in reversed(range(FINAL_TRIES)):
         if run_command(commands.final) or (insist and run_command(insist)):
@@ -183,6 +198,13 @@ def run(commands: Shutdown) -> int:
             time.sleep(FINAL_PAUSE)
     log.critical("the final command failed %d times: this host stays up", FINAL_TRIES)
     return 1
+
+
+def _run_before_the_final_one(commands: Shutdown) -> None:
+    for command in commands.commands:
+        if not run_command(command) and command.on_failure == "stop":
+            log.error("the remaining commands are skipped: on_failure is stop")
+            break
 
 
 def _past_locks(command: Command) -> Command | None:

@@ -119,7 +119,7 @@ class Telling:
 def status_of(plan: Plan, left: float | None = None) -> Status:
     """Return what the server is told of a plan."""
     reason = "; ".join(filter(None, (plan.why, plan.reason)))[:LONGEST_TEXT]
-    return Status(plan.phase, plan.power, left, plan.outage, reason)
+    return Status(plan.phase, plan.power, left, plan.outage, reason, plan.ordered)
 
 
 def _wall(text: str) -> None:

@@ -196,7 +196,6 @@ class Server:
 
     async def _changed(self, monitor: Monitor) -> None:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
-        self._state_id = secrets.token_hex(16)
         self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
             with self._upses.untold(monitor.name):
@@ -204,9 +203,9 @@ class Server:
                     self._memory.keep(self._upses.supplies(), changed=True),
                     self._waker.begin(monitor),
                 )
-            self._hub.publish(changed=True)
+            self._publish_news()
         else:
-            self._hub.publish(changed=True)
+            self._publish_news()
             self._waker.look()
             await self._memory.keep(self._upses.supplies(), changed=True)
         self._look()
@@ -297,6 +296,7 @@ class Server:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
         self._drilling.stop("the operator shuts the fleet down")
+        self._drilling.live.stop("the operator shuts the fleet down")
         self._order = Given()
         self._waker.order()
         self._publish_news()

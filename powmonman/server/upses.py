@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from powmonman import sensors
 from powmonman.core.forecast import Battery
+from powmonman.core.messages import UpsNews
+from powmonman.core.outage import UNSETTLED
+from powmonman.core.power import PowerState
 from powmonman.server.budget import Pack
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.service.clock import boottime
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from powmonman.config.schema import ServerConfig
-    from powmonman.core.messages import UpsNews
     from powmonman.core.outage import Supply
     from powmonman.server.memory import Memory
 
@@ -85,8 +87,7 @@ class Upses:
     @contextlib.contextmanager
     def untold(self, name: str) -> Iterator[None]:
         """Go on telling what was told last of one UPS, by heartbeats too, for the time being."""
-        if name in self._told:
-            self._held[name] = self._told[name]
+        self._held[name] = self._told.get(name, UpsNews(PowerState.UNKNOWN, reason=UNSETTLED))
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from powmonman.service.clock import boottime
 
-from .daemon import program, wait_for
+from .daemon import wait_for
 from .fleet import CONFIRM
 from .peers import HELLO, Caller, half_open
 from .stage import together
@@ -94,11 +94,8 @@ def test_a_port_that_is_taken_is_an_error_and_not_half_a_server(fleet: Fleet) ->
 
 @together
 def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> None:
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(HANGING_CARD, encoding="utf-8")
     server, nas = fleet.server(policy__after=60), fleet.client("nas")
-    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    server.begins_with(HANGING_CARD)
     fleet.up(server, nas)
     began = fleet.mains("off")
     nas.says("on battery · outage", within=4)
@@ -115,11 +112,8 @@ def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> 
 @together
 def test_nobody_is_told_of_an_outage_before_it_is_on_disk_who_may_go_down(fleet: Fleet) -> None:
     """The power may go at any moment from then on; the card takes a second to write."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(SLOW_CARD, encoding="utf-8")
     server, nas = fleet.server(policy__after=60), fleet.client("nas")
-    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    server.begins_with(SLOW_CARD)
     fleet.up(server, nas)
     began = fleet.mains("off")
     nas.says("on battery · outage")
@@ -131,11 +125,8 @@ def test_nobody_is_told_of_an_outage_before_it_is_on_disk_who_may_go_down(fleet:
 @together
 def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None:
     """Whoever supervises it starts a whole one; clients that count go on counting."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(BROKEN_PART, encoding="utf-8")
     server = fleet.server()
-    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    server.begins_with(BROKEN_PART)
     server.start()
     assert server.ended() == 1
     assert server.said("CRITICAL the server ends: a part of the server broke")
@@ -144,11 +135,8 @@ def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None
 @together
 def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> None:
     """Nothing may supervise the client: it is not left dead, but connects again and counts on."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(BROKEN_NEWS, encoding="utf-8")
     server, nas = fleet.server(policy__after=4), fleet.client("nas")
-    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    nas.begins_with(BROKEN_NEWS)
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("an error that nobody thought of; the countdown goes on")
@@ -159,11 +147,8 @@ def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> N
 @together
 def test_a_countdown_waits_for_no_disk(fleet: Fleet) -> None:
     """The one on which the server's address is kept hangs from the first connection on."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(HANGING_DISK, encoding="utf-8")
     server, nas = fleet.server(policy__after=3), fleet.client("nas")
-    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    nas.begins_with(HANGING_DISK)
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     assert 3 - 0.05 <= fleet.down("nas") - lost_at <= 3 + 2.5

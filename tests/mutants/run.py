@@ -81,7 +81,7 @@ def copy(root: Path) -> None:
 def run(root: Path, tests: tuple[str, ...]) -> Result:
     """Run tests in `root` until one fails; a collection that fails is no test that fails."""
     began = time.monotonic()
-    options = ("-x", "-q", "-rf", "--tb=line", "-p", "no:cacheprovider")
+    options = ("-x", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider")
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "-o", f"timeout={TEST_TIMEOUT}", *tests],
         cwd=root,
@@ -93,22 +93,33 @@ def run(root: Path, tests: tuple[str, ...]) -> Result:
     )
     try:
         output, _ = process.communicate(timeout=RUN_TIMEOUT)
-        failed = [line.split()[1] for line in output.splitlines() if line.startswith("FAILED ")]
+        lines = [line for line in output.splitlines() if line.startswith("FAILED ")]
+        failed = [line.removeprefix("FAILED ").partition(" - ")[0] for line in lines]
         caught = failed[0] if failed else ""
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         caught = f"no end within {RUN_TIMEOUT} s"
+    except BaseException:
+        # It has a session of its own, and hears no Ctrl-C.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return Result(caught, time.monotonic() - began, output)
 
 
 def try_out(mutant: Mutant, root: Path) -> Result:
-    """Take the defence away, run its tests, and put it back."""
+    """Take the defence away, run its tests, and put it back.
+
+    What did not begin for want of a machine that is less busy has one more chance.
+    """
     place = root / mutant.file
     whole = place.read_text("utf-8")
     place.write_text(mutated(mutant, whole), encoding="utf-8")
     try:
-        return run(root, mutant.tests)
+        result = run(root, mutant.tests)
+        if not result.caught_by and "\nERROR " in result.output:
+            result = run(root, mutant.tests)
+        return result
     finally:
         place.write_text(whole, encoding="utf-8")
 
@@ -136,7 +147,7 @@ def main() -> int:
             if not result.caught_by:
                 survivors.append(mutant.defence)
                 print(result.output)
-            caught = result.caught_by.rpartition("/")[2] or "NOBODY"
+            caught = result.caught_by.partition("::")[2] or result.caught_by or "NOBODY"
             where = mutant.file.removeprefix("powmonman/")
             row = _COLUMNS.format(mutant.defence, where, caught, f"{result.seconds:.1f}")
             print(row, flush=True)

@@ -157,11 +157,7 @@ def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
     request, taken = "/run/powmonman/shutdown", "/run/powmonman-shutdown"
-    assert found["ExecStartPre"] == [
-        f"rm -rf {taken}",
-        f"-mv -T {request} {taken}",
-        f"rm -rf {request}",
-    ]
+    assert found["ExecStartPre"] == [f"rm -rf {taken}", f"-mv -T {request} {taken}"]
     (start,) = found["ExecStart"]
     assert f"powmonman run-shutdown --request {taken} --config " in start
 
@@ -219,6 +215,25 @@ def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> N
         "nas: powmonman_client_config.policy.confirm is 8.0"
     ]
     assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "early"),
+    [
+        ("docker.service", False),
+        ("system-postgresql.slice", False),
+        ("srv-data.mount", False),
+        ("local-fs.target", True),
+        ("sysinit.target", True),
+        ("network.target", True),
+        ("-.mount", True),
+        ("docker.socket", True),
+    ],
+)
+def test_what_is_there_before_any_service_can_not_be_outlived(unit: str, early: bool) -> None:
+    text = (ROLES / "powmonman_client" / "templates" / "faults.j2").read_text("utf-8")
+    (known,) = re.findall(r"elif unit is match\('(.*)'\)", text)
+    assert bool(re.match(known.replace("\\\\", "\\"), unit)) is early
 
 
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:

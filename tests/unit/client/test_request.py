@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from daemons import eventually
 
 from powmonman.client import request as module
 from powmonman.client import shutdown, stamp
@@ -141,6 +142,33 @@ def test_commands_that_cannot_be_started_are_tried_again(
         later(request, "direct")
     assert len(tries) == 3
     assert started == []
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [OSError(2, "No such file or directory"), RuntimeError("?")])
+def test_where_this_program_cannot_be_started_any_more_the_final_command_is_alone(
+    request_in: Callable[[], Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """Python was removed in an upgrade, and the mains fail."""
+
+    def start(_: Shutdown) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "TAKEN_WITHIN", 0.1)
+    monkeypatch.setattr(shutdown, "start_directly", start)
+    done = tmp_path / "done"
+    commands = Shutdown((), Command(("sh", "-c", f"echo >> {done}")), via="direct")
+    request = request_in()
+    request.make(commands, "why", "o1")
+    for _ in range(6):
+        request.watch(commands, over=False)
+        time.sleep(0.15)
+    eventually("the final command", done.exists)
+    assert done.read_text("utf-8") == "\n"
 
 
 @pytest.mark.parametrize("via", ["unit", "direct"])

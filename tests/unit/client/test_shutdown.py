@@ -247,6 +247,39 @@ def test_handing_over_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shutdown.handed_over(text.decode()) == Shutdown((), Command(("true",)))
 
 
+@pytest.fixture
+def broken_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the module of the presets one that can't be loaded, as after half an upgrade."""
+    monkeypatch.setitem(sys.modules, "powmonman.client.presets", None)
+
+
+@pytest.mark.usefixtures("broken_presets")
+def test_presets_that_cannot_be_loaded_keep_no_host_up(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    trace = tmp_path / "trace"
+    own, final = sh(f"echo own >> {trace}"), sh(f"echo final >> {trace}")
+    assert shutdown.run(Shutdown((own,), final, presets=("postgresql",))) == 0
+    assert trace.read_text("utf-8").split() == ["own", "final"]
+    assert "the presets are left out: postgresql" in said.text
+
+
+def test_an_error_that_nobody_thought_of_keeps_no_host_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, run = tmp_path / "trace", shutdown.run_command
+    final = sh(f"echo final >> {trace}")
+
+    def fails(command: Command) -> bool:
+        if command != final:
+            raise RuntimeError("surprise")
+        return run(command)
+
+    monkeypatch.setattr(shutdown, "run_command", fails)
+    assert shutdown.run(Shutdown((sh("true"),), final)) == 0
+    assert trace.read_text("utf-8").split() == ["final"]
+
+
 class TestWhomRootTrusts:
     @pytest.fixture(autouse=True)
     def _root(self, monkeypatch: pytest.MonkeyPatch) -> None:
