@@ -76,7 +76,7 @@ asks the next.
 
 | | |
 |---|---|
-| when | {date}, {took:.0f} minutes, all {count} runs at the same time{failed} |
+| when | {date}, {took:.0f} minutes, {count} runs beside each other{failed} |
 | machine | {machine} |
 | load | {load} (mean of 1 and 15 minutes at the end) |
 | PowMonMan | {version}, Python {python}, from this tree |
