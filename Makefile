@@ -20,7 +20,8 @@ test: export POWMONMAN_LAB_OPTIONAL = 1
 test: unit molecule ## All tests; says what it had to leave out.
 
 unit: $(TOOLS) ## Unit, property and integration tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 4 tests/unit tests/mutants tests/checks
+	$(BIN)/pytest --ignore tests/unit --ignore tests/mutants --ignore tests/checks
 
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
@@ -44,11 +45,18 @@ chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a 
 chaos-nut: $(TOOLS) ## The same on NUT, beside ours: docs/safety-beside-nut.md.
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python -m tests.chaos.nut
 
+fuzz: $(TOOLS) ## Everything that reads what others wrote, 60 s each: docs/fuzzing.md.
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
 mutants: $(TOOLS) ## Take one defence away at a time, and see a test fail.
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.mutants.run
+
+safety: export POWMONMAN_MINUTES ?= 60
+safety: $(TOOLS) ## Faults over a whole fleet in virtual time, for an hour; POWMONMAN_MINUTES sets it.
+	$(BIN)/pytest -s -v tests/properties/test_fleet.py tests/properties/test_re*.py
 
 soak: $(TOOLS) ## 10,000 outages in a row: does anything grow? `make soak SOAK=--outages=1000`
 	$(BIN)/python -m tests.soak $(SOAK)

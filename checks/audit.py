@@ -92,7 +92,7 @@ def ask(packages: dict[str, str], program: tuple[str, ...]) -> Answer:
                 [*program, "--requirement", str(listed), *options],
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=90,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -13,6 +13,6 @@ class PassphraseDetector(RegexBasedDetector):
 
     secret_type = "CA passphrase"  # noqa: S105 - a name of a kind
     denylist: ClassVar = [
-        re.compile(r"passphrase[\"']?\s*[:=]\s*[\"'](?!\{\{)([^\"']{6,})[\"']", re.IGNORECASE),
+        re.compile(r"passphrase[\"']?\s*[:=]\s*[\"'](?!\{)([^\"']{6,})[\"']", re.IGNORECASE),
         re.compile(r"^\s*powmonman_ca_passphrase:\s+(?![\"'!{])(\S{6,})"),
     ]

@@ -38,6 +38,7 @@ from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
 from powmonman.core.plan import (
     NEVER,
     Acknowledge,
+    Alone,
     Ask,
     Now,
     OnLostContact,
@@ -161,7 +162,8 @@ class Agent:
 
         What was committed to and never run is not decided any more, but may be decided again.
         """
-        grounds = self._plan.power is PowerState.ON_BATTERY or self._plan.ordered
+        alone = self._plan.ordered or self._plan.alone.holds
+        grounds = self._plan.power is PowerState.ON_BATTERY or alone
         if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
             self._request.finish(self._commands, self._plan.outage)
         elif self._request.disown() and self._committed:
@@ -173,6 +175,7 @@ class Agent:
                 self._plan,
                 phase=phase,
                 ordered=False,
+                alone=Alone(),
                 silent=0.0,
                 wake_at=last.running if last else NEVER,
             )

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from powmonman.core import lost_contact
-from powmonman.core.plan import Now, Phase, Plan
+from powmonman.core.plan import Now, Phase, Plan, Rules
+from powmonman.core.policy import LONGEST_LEASE
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, to_json
 from powmonman.service.clock import boot_id
@@ -30,6 +31,8 @@ log = logging.getLogger("powmonman.client")
 FILE = "plan.json"
 # A battery may last longer than hosts want to stay on it, and a slow restart longer than that.
 SHORTEST_BATTERY = 300.0
+# As the configuration allows: what can't come would keep a host up until its battery is empty.
+LONGEST_AFTER = 86400.0
 # What a file has of the disk in any case, if it says anything.
 PAGE = 4096
 
@@ -41,7 +44,7 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
         return Plan()
     if plan.last.boot > now.boot or plan.last.running > now.running:
         return Plan()
-    away = now.boot - plan.last.boot
+    last, away = plan.last, now.boot - plan.last.boot
     # What this host saw by itself it did not see while no client ran.
     plan, _ = lost_contact.interrupted(plan, "the client was restarted")
     if plan.power is PowerState.ON_BATTERY and away > max(SHORTEST_BATTERY, 2 * plan.after):
@@ -58,9 +61,24 @@ def load_plan(runtime_dir: Path, now: Now) -> Plan:
         if plan.power is not PowerState.ON_BATTERY:
             return Plan()
         plan = replace(plan, phase=Phase.COUNTING, ordered=False, why="")
-    if plan.phase is not Phase.IDLE:
+    if not _may_count(plan):
+        log.warning("%s can't be used: it counts down without an outage", runtime_dir / FILE)
+        plan = Plan()
+    elif plan.phase is not Phase.IDLE:
         log.warning("resumed: %s, away for %.1f s", plan.phase, away)
-    return replace(plan, pings=(), vague=False, wake_at=min(plan.wake_at, now.running))
+    return replace(
+        plan,
+        pings=(),
+        vague=False,
+        fresh_until=min(plan.fresh_until, last.running + plan.lease),
+        wake_at=min(plan.wake_at, now.running),
+    )
+
+
+def _may_count(plan: Plan) -> bool:
+    """Whether nothing is counted, or there is a ground to: a known outage, or the order."""
+    ordered = plan.phase is Phase.WAITING and plan.ordered
+    return ordered or plan.power is PowerState.ON_BATTERY or plan.left(Rules()) is None
 
 
 def _read(path: Path) -> Plan | None:
@@ -74,8 +92,9 @@ def _read(path: Path) -> Plan | None:
     except (KeyError, TypeError, ValueError, RecordError) as error:
         log.warning("%s can't be used: %s", path, error)
         return None
-    negative = min(plan.spent, plan.observed, plan.waited, plan.wait_timeout) < 0
-    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0 or negative:
+    negative = min(plan.spent, plan.observed, plan.waited, plan.wait_timeout, plan.short_stalls) < 0
+    endless = plan.lease > LONGEST_LEASE or plan.after > LONGEST_AFTER
+    if plan.lease <= 0 or plan.refill_ratio < 1 or plan.after <= 0 or negative or endless:
         log.warning("%s can't be used: no client wrote that", path)
         return None
     return plan

@@ -182,11 +182,15 @@ class Supply:
     def resumed(self, record: Record, now: float, *, same_boot: bool) -> Supply:
         """Take up what an earlier process of this server kept."""
         spent = min(self.full_runtime, max(0.0, record.spent))
+        charge = record.charge
+        if charge is not None and not 0 <= charge <= 100:
+            # A share of what no battery holds would be used up at once.
+            charge = None
         if not (same_boot and record.outage and record.began <= record.stamp <= now):
             return replace(self, spent=spent)
         return replace(
             self,
             spent=spent,
-            outage=Outage(record.outage, record.began, record.charge),
+            outage=Outage(record.outage, record.began, charge),
             at=record.stamp,
         )

@@ -360,7 +360,9 @@ def _commit_as_ordered(plan: Plan, rules: Rules) -> Step:
 
 def _commit(plan: Plan, rules: Rules, reason: str, told: str) -> Step:
     what = "dry run: would shut down now" if rules.dry_run else "shutting down now"
-    return replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run, why=reason), [
+    # Mains that were good before an order say nothing about whether the commands have worked.
+    plan = replace(plan, phase=Phase.COMMITTED, rehearsed=rules.dry_run, why=reason, good=0.0)
+    return plan, [
         Say(logging.WARNING, f"{what} · {reason}"),
         warning(rules, f"This host shuts down now: {told}."),
         Run(reason),

@@ -224,15 +224,19 @@ def closed(ups: Supply, good: float, limits: Limits) -> str:
     return ""
 
 
-def hindrance(record: Recovery, name: str, scene: Scene, limits: Limits) -> str:
-    """Why the host `name`, which is due, is not being woken; empty if it is."""
-    known = record.hosts[name].known
-    if reason := unready(record, known, scene, limits):
+def hindrances(record: Recovery, scene: Scene, limits: Limits) -> dict[str, str]:
+    """Why each host that is due is not being woken; empty if it is."""
+    before = _before(record)
+    return {name: _hindrance(record, name, before[name], scene, limits) for name in record.open}
+
+
+def _hindrance(record: Recovery, name: str, before: set[str], scene: Scene, limits: Limits) -> str:
+    due = record.hosts[name]
+    if reason := unready(record, due.known, scene, limits):
         return reason
     if name == scene.going:
         return "still going down"
-    before = _before(record)[name]
-    if before and record.hosts[name].held < limits.give_up:
+    if before and due.held < limits.give_up:
         return f"after {', '.join(sorted(before))}"
     return ""
 

@@ -160,8 +160,10 @@ def _ask_kernel(kind: int, body: bytes) -> bytes:
         kernel.settimeout(0.02)
         kernel.sendto(request, (0, 0))
         answer = kernel.recv(4096)
+    if len(answer) < _HEADER.size + _ROUTE.size:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
     if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
-        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0]) & 0xFFFF
         raise OSError(number, os.strerror(number))
     return answer
 
@@ -169,7 +171,7 @@ def _ask_kernel(kind: int, body: bytes) -> bytes:
 def _outgoing(answer: bytes) -> int:
     length, kind, _, _, _ = _HEADER.unpack_from(answer)
     at = _HEADER.size + _ROUTE.size
-    while kind == _RTM_NEWROUTE and at + 4 <= min(length, len(answer)):
+    while kind == _RTM_NEWROUTE and at + 8 <= min(length, len(answer)):
         size, name = struct.unpack_from("=HH", answer, at)
         if name == _RTA_OIF:
             return int(struct.unpack_from("=I", answer, at + 4)[0])

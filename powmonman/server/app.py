@@ -205,8 +205,7 @@ class Server:
                 )
             self._publish_news()
         else:
-            self._state_id = secrets.token_hex(16)
-            self._hub.publish(changed=True)
+            self._publish_news()
             self._waker.look()
             await self._memory.keep(self._upses.supplies(), changed=True)
         self._look()

@@ -53,16 +53,17 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
 def overwrite(path: Path, data: bytes, *, create: bool = False) -> None:
     """Write over the file in `path` in place: on a full disk too, if it was as long before.
 
-    What it says beyond `data` becomes spaces. Within one page a kill can't leave half of it.
+    What it says beyond `data` becomes spaces. Within one page a kill can't leave half of it. A file
+    that has another name too may be somebody else's, and is left alone.
 
     Raises:
-        OSError: It is no file, or there is no room.
+        OSError: It is no file of our own, or there is no room.
     """
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o640)
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
         if status.st_size > LARGEST:
             os.ftruncate(descriptor, LARGEST)

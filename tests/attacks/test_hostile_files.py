@@ -59,8 +59,8 @@ def goes_on_time(fleet: Fleet, kind: str) -> None:
     nas.says("on battery · outage")
     for path in (
         *(temporary(nas, name) for name in ("plan.json", "client.json", "diary.json")),
-        *(nas.runtime / name for name in ("shutdown.prepared", "shutdown")),
-        *(nas.runtime / name for name in ("plan.json", "diary.json")),
+        *(nas.runtime / f"shutdown{part}" for part in (".reserved", ".prepared", "")),
+        *(nas.runtime / name for name in ("plan.json", "client.json", "diary.json")),
     ):
         lay(path, kind, victim)
     assert AFTER - 0.05 <= fleet.down("nas") - lost_at <= AFTER + 2.5

@@ -11,6 +11,7 @@ import fcntl
 import heapq
 import random
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -66,6 +67,8 @@ def carry(links: list[str], loss: float, delay: float, jitter: float, duplicate:
 
 
 if __name__ == "__main__":
+    # Should the tests be killed, nobody else ends it.
+    signal.alarm(3600)
     if sys.argv[1] == "--plain":
         make_plain(sys.argv[2])
     else:

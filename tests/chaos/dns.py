@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import sys
@@ -38,4 +39,6 @@ def main(address: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Should the tests be killed, nobody else ends it.
+    signal.alarm(3600)
     main(sys.argv[1], Path(sys.argv[2]))

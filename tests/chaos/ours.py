@@ -303,5 +303,7 @@ class OurSite:
         self._closing.set()
         with contextlib.suppress(RuntimeError):
             self._life.join(PATIENCE)
-        self.fleet.close()
-        self._lan.remove()
+        try:
+            self.fleet.close()
+        finally:
+            self._lan.remove()

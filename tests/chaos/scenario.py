@@ -26,7 +26,7 @@ CONFIRM = 0.3
 # How much later than due a host may go down: a lease of silence, and a slow machine's share.
 SLACK = 7.0
 # How long a script waits for what it needs to go on.
-PATIENCE = 40.0
+PATIENCE = 60.0
 # How long after its deadline a host that must stay up is watched: several leases.
 WATCH = 4 * LEASE
 

@@ -21,11 +21,11 @@ def _of(alphabet: str, length: int) -> str:
 
 
 # Put together here, so that this file holds none.
-DASHES = "-" * 5
+DASHES, KEY = "-" * 5, "PRIVATE" + " KEY"
 PEM = base64.b64encode(_DICE.randbytes(96)).decode()
 SECRETS = {
-    "ca.key": f"{DASHES}BEGIN EC PRIVATE KEY{DASHES}\n{PEM}\n{DASHES}END EC PRIVATE KEY{DASHES}\n",
-    "identity.pem": f"{DASHES}BEGIN PRIVATE KEY{DASHES}\n{PEM}\n{DASHES}END PRIVATE KEY{DASHES}\n",
+    "ca.key": f"{DASHES}BEGIN EC {KEY}{DASHES}\n{PEM}\n{DASHES}END EC {KEY}{DASHES}\n",
+    "identity.pem": f"{DASHES}BEGIN {KEY}{DASHES}\n{PEM}\n{DASHES}END {KEY}{DASHES}\n",
     "notify.yml": f"targets:\n  me: mailtos://pi:{_of(string.ascii_letters, 12)}@example.org\n",
     "group_vars.yml": f'powmonman_ca_passphrase: "{_of(string.ascii_letters + "-", 20)}"\n',
     "host_vars.yml": f"powmonman_ca_passphrase: {_of(string.ascii_letters, 20)}\n",

@@ -39,14 +39,19 @@ class Site:
 
     def time_to_tell(self) -> float:
         """Pull the plug; return how long it took until both hosts had understood."""
-        began = self.fleet.mains("off")
+        began = self._after("off", "on battery · outage")
         try:
-            self.nas.says_again("on battery · outage")
             wait_for("two told", self._told_two)
             return boottime() - began - CONFIRM
         finally:
-            self.fleet.mains("on")
-            self.nas.says_again("mains are back")
+            self._after("on", "mains are back")
+
+    def _after(self, word: str, pattern: str) -> float:
+        """Set the mains, and wait until nas says once more that it has heard; return when set."""
+        before = len(self.nas.said(pattern))
+        at = self.fleet.mains(word)
+        wait_for(f"nas says {pattern!r}", lambda: len(self.nas.said(pattern)) > before)
+        return at
 
     def _told_two(self) -> bool:
         rows = (self.fleet.row(self.server, name) for name in ("nas", "db"))

@@ -78,7 +78,8 @@ def commits_once(fleet: Fleet, nas: Daemon, place: Path, *, bytes_too: bool) -> 
     wait_for("it is back", lambda: "server found" in nas.log.partition("resumed: committed")[2])
     time.sleep(0.5)
     assert not flag.exists()
-    assert len(nas.said("shutdown requested")) == 1
+    # It may have been killed before it could say so.
+    assert len(nas.said("shutdown requested")) <= 1
     assert len(nas.said("shutting down now")) == 1
 
 

@@ -93,12 +93,17 @@ def run(root: Path, tests: tuple[str, ...]) -> Result:
     )
     try:
         output, _ = process.communicate(timeout=RUN_TIMEOUT)
-        failed = [line.split()[1] for line in output.splitlines() if line.startswith("FAILED ")]
+        lines = [line for line in output.splitlines() if line.startswith("FAILED ")]
+        failed = [line.removeprefix("FAILED ").partition(" - ")[0] for line in lines]
         caught = failed[0] if failed else ""
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         caught = f"no end within {RUN_TIMEOUT} s"
+    except BaseException:
+        # It has a session of its own, and hears no Ctrl-C.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return Result(caught, time.monotonic() - began, output)
 
 
@@ -142,7 +147,7 @@ def main() -> int:
             if not result.caught_by:
                 survivors.append(mutant.defence)
                 print(result.output)
-            caught = result.caught_by.rpartition("/")[2] or "NOBODY"
+            caught = result.caught_by.partition("::")[2] or result.caught_by or "NOBODY"
             where = mutant.file.removeprefix("powmonman/")
             row = _COLUMNS.format(mutant.defence, where, caught, f"{result.seconds:.1f}")
             print(row, flush=True)

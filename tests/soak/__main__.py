@@ -33,24 +33,33 @@ def main() -> int:
         (root / "fleet").mkdir()
         authority = Authority(root / "ca")
         fleet = Fleet(root / "fleet", authority, authority)
-        course = Course(fleet, pace, progress=lambda line: print(line, flush=True))
+        course = Course(fleet, pace)
+
+        def progress(line: str) -> None:
+            print(line, flush=True)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(everything(course)), "utf-8")
+
+        course.progress = progress
         try:
             course.run()
         except BaseException:
             print(*(f"--- {d}\n{t}" for d, t in tails(course)), sep="\n", file=sys.stderr)
             raise
         finally:
-            if arguments.json:
-                everything = {
-                    "pace": asdict(pace),
-                    "samples": [asdict(each) for each in course.samples],
-                    "restarted": [asdict(each) for each in course.restarted],
-                }
-                arguments.json.write_text(json.dumps(everything), "utf-8")
             fleet.close()
     found = judged(course.samples)
     print(table(found))
     return int(any(each.grows for each in found.values()))
+
+
+def everything(course: Course) -> dict[str, object]:
+    """Return every figure."""
+    return {
+        "pace": asdict(course.pace),
+        "samples": [asdict(each) for each in course.samples],
+        "restarted": [asdict(each) for each in course.restarted],
+    }
 
 
 def tails(course: Course) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ import yaml
 from powmonman.service.clock import boottime
 from tests.integration.daemon import Daemon, wait_for
 
+from .ear import BACK, FOUND, LOST, RECOVERED, REHEARSED, Ear
 from .figures import Figures, figures, size
 
 if TYPE_CHECKING:
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
     from tests.integration.fleet import Fleet
 
-LOST, BACK = b"on battery \xc2\xb7 outage", b"mains are back \xc2\xb7 outage"
-FOUND, REHEARSED = b"server found", b"would shut down now"
-RECOVERED = b"recovery is complete: 1 back"
-PHRASES = (LOST, BACK, FOUND, REHEARSED, RECOVERED)
 POLL = CONFIRM = 0.01
 PATIENCE = 60.0
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -88,41 +85,6 @@ class Sample:
     processes: dict[str, Figures]
 
 
-class Ear:
-    """Reads what a process logs as it grows, once, and counts lines, bytes and phrases."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._path = daemon.directory / "output"
-        self._at = 0
-        self._rest = b""
-        self._said = dict.fromkeys(PHRASES, 0)
-        self.lines = 0
-        self.bytes = 0
-
-    def heard(self, phrase: bytes) -> bool:
-        """Whether it has said `phrase` since it was last asked to listen."""
-        self._read()
-        return self._said[phrase] > 0
-
-    def listen(self) -> None:
-        """Forget what it has said so far."""
-        self._read()
-        self._said = dict.fromkeys(PHRASES, 0)
-
-    def _read(self) -> None:
-        if not self._path.exists() or self._path.stat().st_size <= self._at:
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            new = file.read()
-        self._at += len(new)
-        self.bytes += len(new)
-        self.lines += new.count(b"\n")
-        whole, _, self._rest = (self._rest + new).rpartition(b"\n")
-        for phrase in PHRASES:
-            self._said[phrase] += whole.count(phrase)
-
-
 @dataclass
 class Course:
     """A soak on one fleet; `run` returns what was measured."""
@@ -160,7 +122,7 @@ class Course:
         began = time.monotonic()
         self._boot(self.hv)
         self.fleet.up(self.server, *self.clients)
-        self._measure(began)
+        self._measure(began, [])
         for number in range(1, self.pace.outages + 1):
             if self.may_boot and _due(number, self.pace.commit):
                 self._commit()
@@ -170,13 +132,13 @@ class Course:
                 self.outage()
             self.done = number
             if _due(number, self.pace.sample):
-                self.samples.append(self._measure(began))
+                self._measure(began, self.samples)
         for number in range(self.pace.restarts):
             self._restart(in_outage=bool(number % 2))
             for _ in range(5):
                 self.outage()
                 self.done += 1
-            self.restarted.append(self._measure(began))
+            self._measure(began, self.restarted)
         return self.samples
 
     def outage(self) -> None:
@@ -242,7 +204,7 @@ class Course:
     def _woken(self) -> int:
         return len(self.woken.read_bytes()) if self.woken.exists() else 0
 
-    def _measure(self, began: float) -> Sample:
+    def _measure(self, began: float, samples: list[Sample]) -> None:
         time.sleep(self.pace.settle)
         outages = max(1, self.done - self._measured)
         processes, lines, said, cpu = {}, {}, {}, {}
@@ -273,8 +235,8 @@ class Course:
             processes=processes,
         )
         self._times, self._measured = [], self.done
+        samples.append(sample)
         self.progress(_said(sample))
-        return sample
 
     def _observed(self, daemon: Daemon) -> Daemon:
         _observer(daemon).unlink(missing_ok=True)

@@ -78,6 +78,9 @@ class Design:
     def scene(self, scene: Scene) -> Scene:
         return scene
 
+    def state_id(self, count: int) -> int:
+        return count
+
 
 HOSTS = {
     "nas": Known("nas-1", upses=("rack",), wait_for=("web", "db")),
@@ -177,7 +180,7 @@ class World:
         ups.state, ups.good_since = ON_BATTERY, None
         if not ups.outage:
             ups.outage, ups.began = f"o{self.new()}", self.now
-        self.state_id = self.new()
+        self.state_id = self.design.state_id(self.new())
         if self.up:
             self.record = self.design.begun(self.record, name, ups.began, self.scene())
             if self.design.writes_first:
@@ -205,12 +208,12 @@ class World:
         ups = self.upses[name]
         if ups.state is not ON_MAINS:
             ups.state, ups.outage, ups.good_since = ON_MAINS, "", self.now
-            self.state_id = self.new()
+            self.state_id = self.design.state_id(self.new())
 
     def blinds(self, name: str) -> None:
         ups = self.upses[name]
         ups.state, ups.good_since = UNKNOWN, None
-        self.state_id = self.new()
+        self.state_id = self.design.state_id(self.new())
         # As after every change of a UPS.
         self.look()
 

@@ -91,6 +91,13 @@ def test_a_stall_over_the_deadline_asks_for_fresh_news_first():
     story.hears(on_mains(), at=701).shows(IDLE).runs_nothing_until(10_000)
 
 
+def test_a_short_stall_over_the_deadline_asks_for_fresh_news_too():
+    """What it heard a moment before it stood still is no longer news."""
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=596)
+    story.stands_still(6).shows(COUNTING, left=0)
+    story.hears(on_mains(), at=603).shows(IDLE).runs_nothing_until(10_000)
+
+
 def test_a_stall_over_the_deadline_still_ends_in_a_shutdown():
     story = Playbook().hears(on_battery(), at=0).falls_silent(at=500).stands_still(200)
     story.runs_once(between=(700, 700 + 16))
@@ -101,7 +108,7 @@ def test_repeated_short_stalls_do_not_postpone_the_shutdown_for_ever():
     for at in range(505, 900, 5):
         if story.plan.phase is not COUNTING:
             break
-        story.stands_still(4, at=at)
+        story.stands_still(4.5, at=at)
     assert len(story.ran_at()) == 1
     assert story.ran_at()[0] <= 600 + 15 * 6
 

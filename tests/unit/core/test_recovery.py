@@ -254,7 +254,7 @@ def test_two_outages_are_one_recovery() -> None:
 def test_what_is_told_to_the_operator_names_the_obstacle() -> None:
     scene = Scene(0.0, {"ups": replace(GOOD, spent=900.0)})
     record = Recovery({"nas": Due(Known())}, good={"ups": 60.0})
-    said = recovery.hindrance(record, "nas", scene, LIMITS)
+    said = recovery.hindrances(record, scene, LIMITS)["nas"]
     assert said == "ups: 900 s of its battery are spent, at most 700 may be"
 
 
@@ -278,7 +278,7 @@ def test_whom_the_operator_has_shut_down_is_woken_when_it_is_down_and_counts_alo
         going = replace(going, now=going.now + 1.0)
         tale.record, actions = look(tale.record, going, LIMITS)
         assert actions == []
-    assert recovery.hindrance(tale.record, "nas", going, LIMITS) == "still going down"
+    assert recovery.hindrances(tale.record, going, LIMITS)["nas"] == "still going down"
     tale.now = going.now
     tale.hosts["nas"] = gone(tale.hosts["nas"])
     assert tale.look(1.0) == [Woken("nas")]

@@ -32,6 +32,13 @@ def test_a_low_battery_that_is_not_on_battery_shuts_nothing_down(news) -> None:
     story.hears(news, at=0).runs_nothing_until(10_000).shows(IDLE)
 
 
+def test_nor_does_one_of_the_other_supply_in_an_outage() -> None:
+    """It needs both, and one is on battery, full; the flag of the other is of an old self-test."""
+    story = Playbook(upses=("a", "b"), min_supplies=2)
+    story.hears(a=on_battery(), b=on_mains(charge=1.0, **LOW), at=0).shows(COUNTING, 600)
+    story.runs_once(between=(599, 601))
+
+
 def test_the_first_trigger_to_come_counts() -> None:
     fleet = Policy(after=600, charge_below=30, runtime_below=300)
     story = Playbook(fleet=fleet).hears(on_battery(charge=80.0, runtime=900.0), at=0)
@@ -84,6 +91,13 @@ class TestOrder:
     def test_it_is_obeyed_once(self) -> None:
         story = Playbook().hears(on_mains(), at=0).hears_an_order(at=10)
         story.runs_once(between=(10, 10), until=5000)
+
+    def test_mains_that_were_good_for_long_before_it_are_no_sign_that_it_failed(self) -> None:
+        """Else the host would say at once that it stays, and obey the next order a second time."""
+        story = Playbook().hears(on_mains(), at=0).waits(until=5000).hears_an_order(at=5000)
+        story.waits(until=5060).shows(COMMITTED).hears_an_order("x2", at=5060)
+        assert len(story.ran_at()) == 1
+        assert not story.said("did not switch it off")
 
     def test_a_host_that_boots_while_it_is_repeated_was_not_meant(self) -> None:
         """Else everything that is switched on again within minutes would go down again."""

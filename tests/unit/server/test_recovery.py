@@ -174,7 +174,7 @@ def test_the_order_of_a_live_drill_is_none_to_the_fleet(place: Bench) -> None:
     assert place.phases() == {"nas": "due"}
 
 
-def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> None:
+def test_one_bad_host_in_the_record_does_not_cost_the_others_and_is_due(place: Bench) -> None:
     place.arrives()
     place.arrives("db")
     place.loses_mains()
@@ -182,10 +182,16 @@ def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> No
     kept["recovery"]["hosts"]["db"]["wakes"] = "many"
     place.file.write_text(json.dumps(kept), "utf-8")
     place.start()
-    assert place.phases() == {"nas": "due"}
+    assert place.phases() == {"db": "due", "nas": "due"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", '{"recovery": []}', '{"clean": true, "recovery": {}}'),
+        '{"recovery": {"hosts": [], "connected": {}}}',
+    ],
+)
 def test_a_record_that_cannot_be_read_means_due(place: Bench, text: str) -> None:
     place.file.write_text(text, "utf-8")
     place.config = replace(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.service.files import read_json, socket_address, write_json
+from powmonman.service.files import overwrite, read_json, socket_address, write_json
 
 
 @pytest.fixture
@@ -142,3 +142,32 @@ def test_a_socket_can_be_had_at_any_path(tmp_path: Path, depth: int) -> None:
             heard.append(json.loads(connection.recv(10)))
     assert heard == [{}]
     assert path.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "fifo", "directory"])
+def test_nothing_but_a_plain_file_is_written_over(tmp_path: Path, kind: str) -> None:
+    victim, place = tmp_path / "victim", tmp_path / "place"
+    victim.write_bytes(b"precious")
+    match kind:
+        case "link":
+            place.symlink_to(victim)
+        case "second name":
+            place.hardlink_to(victim)
+        case "fifo":
+            os.mkfifo(place)
+        case _:
+            place.mkdir()
+    with pytest.raises(OSError, match=r".+"):
+        overwrite(place, b"x", create=True)
+    assert victim.read_bytes() == b"precious"
+
+
+def test_what_is_written_over_keeps_its_length_and_its_place(tmp_path: Path) -> None:
+    """So that it needs no room on a full disk."""
+    place = tmp_path / "place"
+    place.write_bytes(b"x" * 100)
+    before = place.stat().st_ino
+    overwrite(place, b'{"a": 1}')
+    assert place.stat().st_ino == before
+    assert place.stat().st_size == 100
+    assert read_json(place) == {"a": 1}

@@ -1,0 +1,22 @@
+"""At the end of a run, what the scripts have tried and which rejected designs were caught."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import figures
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if figures.ALL.scripts:
+        terminalreporter.section("scripts of faults over a whole fleet")
+        terminalreporter.write_line(figures.ALL.line())
+        if terminalreporter.config.getoption("verbose") > 0:
+            terminalreporter.write_line("\n".join(figures.ALL.table()))
+    if figures.CAUGHT:
+        terminalreporter.section("rejected designs, put back")
+        for caught in figures.CAUGHT:
+            terminalreporter.write_line(f"{caught.design:<60}{caught.after:<26}{caught.by}")
