@@ -8,7 +8,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint gpio-lab safety docs clean
+.PHONY: help demo test unit molecule lab lint audit chaos chaos-nut fuzz gpio-lab mutants safety soak docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,8 @@ test: export POWMONMAN_LAB_OPTIONAL = 1
 test: unit molecule ## All tests; says what it had to leave out.
 
 unit: $(TOOLS) ## Unit, property and integration tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 4 tests/unit tests/mutants tests/checks
+	$(BIN)/pytest --ignore tests/unit --ignore tests/mutants --ignore tests/checks
 
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run
@@ -28,18 +29,37 @@ molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power 
 lab: $(TOOLS) ## Some of these hosts to play with: docs/lab.md.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run converge -s outage
 
-lint: $(TOOLS) ## ruff, mypy, ansible-lint.
+lint: $(TOOLS) ## ruff, mypy, ansible-lint, and a scan for secrets.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --profile production --offline
+	$(BIN)/python checks/scan_secrets.py
+
+audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerable. Needs a network.
+	$(BIN)/python checks/audit.py
+
+chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
+	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
+
+chaos-nut: $(TOOLS) ## The same on NUT, beside ours: docs/safety-beside-nut.md.
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python -m tests.chaos.nut
+
+fuzz: $(TOOLS) ## Everything that reads what others wrote, 60 s each: docs/fuzzing.md.
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 gpio-lab: $(TOOLS) ## The sensors gpio and battery against a real kernel: docs/gpio-lab.md.
 	$(BIN)/python tests/gpio_lab/run.py
 
+mutants: $(TOOLS) ## Take one defence away at a time, and see a test fail.
+	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.mutants.run
+
 safety: export POWMONMAN_MINUTES ?= 60
 safety: $(TOOLS) ## Faults over a whole fleet in virtual time, for an hour; POWMONMAN_MINUTES sets it.
 	$(BIN)/pytest -s -v tests/properties/test_fleet.py tests/properties/test_re*.py
+
+soak: $(TOOLS) ## 10,000 outages in a row: does anything grow? `make soak SOAK=--outages=1000`
+	$(BIN)/python -m tests.soak $(SOAK)
 
 docs: $(PROGRAM) ## Write the generated pages anew.
 	$(BIN)/python -m powmonman.config.reference

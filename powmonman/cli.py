@@ -96,6 +96,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
                 action="store_true",
                 help="run none of them, but check each, as a drill does",
             )
+            one.add_argument(
+                "--request",
+                type=Path,
+                metavar="FILE",
+                help="what the client asked with; if that is old, nothing is run",
+            )
         one.set_defaults(run=_daemon)
     check = commands.add_parser(
         "check-config", help="check configuration files", description="Check configuration files."
@@ -153,7 +159,9 @@ def _start(args: argparse.Namespace) -> int:
         from powmonman.client.check import main as check
 
         return check(args.config)
-    return agent.run_given(sys.stdin.read()) if args.stdin else agent.run_shutdown(args.config)
+    if args.stdin:
+        return agent.run_given(sys.stdin.read())
+    return agent.run_shutdown(args.config, args.request)
 
 
 def _identity_error() -> type[Exception]:

@@ -124,6 +124,13 @@ def _host(report: dict[str, Any], row: dict[str, Any], plan: Forecast) -> Iterat
     ]
     if lines:
         yield from table(("", "TRIGGER", "AFTER THE LOSS", "WHY"), lines)
+    lost = row.get("on_lost_contact") or {}
+    if lost.get("shutdown_after") and lost.get("only_if"):
+        yield (
+            f"  cut off from the server before it hears of the loss: shuts down once "
+            f"{' and '.join(lost['only_if'])} {'have' if len(lost['only_if']) > 1 else 'has'} held "
+            f"for {lost['shutdown_after']:g} s"
+        )
     if plan.shutdown is None:
         yield "  stays up: nothing would shut it down"
         return

@@ -28,7 +28,7 @@ from powmonman.core.messages import (
 )
 from powmonman.guard.derive import is_guard, server_of
 from powmonman.order_view import COLUMNS, cells, is_ordered, phase, summary
-from powmonman.service.files import socket_address
+from powmonman.service.files import read_json, socket_address
 from powmonman.table import table
 
 if TYPE_CHECKING:
@@ -130,7 +130,11 @@ def _ask_remotely(config: ClientConfig) -> dict[str, Any]:
         raise StatusError(str(error)) from None
     give_up = time.monotonic() + 2 * TIMEOUT
     faults: dict[str, None] = {}
-    for host, port in candidates(config, lambda: time.monotonic() > give_up):
+
+    def unknown(place: str, why: str) -> None:
+        faults[f"{place}: {why}"] = None
+
+    for host, port in candidates(config, lambda: time.monotonic() > give_up, tell=unknown):
         try:
             link = Link.open(
                 context, host, port, revoked=config.tls.revoked, longest_line=LONGEST_REPORT
@@ -141,7 +145,11 @@ def _ask_remotely(config: ClientConfig) -> dict[str, Any]:
                 link.close()
         except LinkError as error:
             faults[f"{host} port {port}: {error}"] = None
-    raise StatusError("\n".join(faults) or "no server found on the LAN, and no address configured")
+    said = list(faults) or ["no server found on the LAN, and no address configured"]
+    # What this host makes of that it can tell itself.
+    view = read_json(Path(config.runtime_dir) / "client.json") or {}
+    said += [f"this host: {view['lost_contact']}"] if view.get("lost_contact") else []
+    raise StatusError("\n".join(said))
 
 
 def _body(message: Message) -> dict[str, Any]:

@@ -130,6 +130,9 @@ def _on_the_servers_host(path: Path, config: ClientConfig) -> Iterator[str]:
 def _client(
     path: Path, config: ClientConfig, facts: dict[str, Any], unit: str = "powmonman-client"
 ) -> Faults:
+    lost = config.on_lost_contact
+    after, kinds = lost.shutdown_after, " and ".join(lost.only_if)
+    facts["on_lost_contact"] = f"shuts down after {after:g} s of {kinds}" if after else "stays up"
     yield from _identity(config.tls.identity, client_context)
     yield from _commands(path, config)
     view = read_json(Path(config.runtime_dir) / VIEW)
@@ -141,7 +144,8 @@ def _client(
     if view.get("reload_fault"):
         yield f"the last reload was refused: {view['reload_fault']}"
     if not view.get("connected"):
-        yield "not connected to the server"
+        alone = view.get("lost_contact")
+        yield f"not connected to the server{f' · {alone}' if alone else ''}"
         return
     if view.get("power") == "unknown":
         yield f"connected, but the power is unknown: {view.get('reason')}"
@@ -180,6 +184,7 @@ def _commands(path: Path, config: ClientConfig) -> Faults:
         except OSError as error:
             yield f"root would not run the commands: {error}"
         yield from check.units()
+        yield from check.circles()
 
 
 @cache

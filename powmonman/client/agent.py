@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
-from powmonman.client import connector, halting, shutdown
+from powmonman.client import connector, halting, shutdown, stamp
 from powmonman.client.budget import Budget
 from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan
@@ -31,10 +32,23 @@ from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ClientConfig, Log
 from powmonman.config.shutdown_keys import Shutdown
-from powmonman.core import policy
+from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
-from powmonman.core.plan import Acknowledge, Ask, Now, Phase, Plan, Rules, Run, Say, Warn
+from powmonman.core.plan import (
+    NEVER,
+    Acknowledge,
+    Alone,
+    Ask,
+    Now,
+    OnLostContact,
+    Phase,
+    Plan,
+    Rules,
+    Run,
+    Say,
+    Warn,
+)
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.net.tls import IdentityError, client_context
@@ -47,6 +61,7 @@ if TYPE_CHECKING:
     import ssl
 
     from powmonman.client.drill import Rehearsing
+    from powmonman.client.evidence import Evidence
 
 log = logging.getLogger("powmonman.client")
 
@@ -60,6 +75,8 @@ class Agent:
     def __init__(self, path: Path, config: ClientConfig, logs: Logs) -> None:
         self._path = path
         self._config = config
+        # Now, while nothing hangs on it: not in the last minute.
+        self._commands = shutdown.in_full(config.shutdown)
         self._rules = rules_of(config)
         self._logs = logs
         self._runtime = Path(config.runtime_dir)
@@ -80,6 +97,7 @@ class Agent:
         self._budget = Budget(Path(config.state_dir), committed=self._committed)
         self._remembering: threading.Thread | None = None
         self._drill: Rehearsing | None = None
+        self._evidence = self._new_evidence()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
 
@@ -89,8 +107,20 @@ class Agent:
     def _hand_over(self, source: connector.Connector, link: Link) -> None:
         """Take a connection over from the connector's thread."""
         self._arrived.append((source, link))
+        self._wake_up()
+
+    def _wake_up(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wake.send(b"\0")
+
+    def _new_evidence(self) -> Evidence | None:
+        """Return what looks for evidence of lost contact, where the operator has chosen it."""
+        if not self._rules.on_lost_contact.chosen:
+            return None
+        from powmonman.client.evidence import Evidence
+
+        host, _ = connector.last_server(self._config) or ("", 0)
+        return Evidence(self._config.on_lost_contact, host, self._wake_up)
 
     def run(self) -> int:
         """Protect this host until SIGTERM or SIGINT."""
@@ -102,8 +132,7 @@ class Agent:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._want_reload)
         self._introduce()
-        if self._plan.phase is Phase.COMMITTED and not self._config.dry_run:
-            self._request.finish(self._config.shutdown, self._plan.outage)
+        self._see_through()
         self._connector.start()
         notify.ready("looking for the server")
         while not self._stopping:
@@ -118,6 +147,8 @@ class Agent:
         log.info("stopping%s", "" if self._plan.phase is Phase.IDLE else ": the plan is kept")
         self._save()
         self._connector.stop()
+        if self._evidence is not None:
+            self._evidence.stop()
         self._leave()
         self._budget.close()
         self._diary.close()
@@ -125,6 +156,29 @@ class Agent:
             self._drill.close()
         self._view()
         return 0
+
+    def _see_through(self) -> None:
+        """See to the request of an earlier client: it is made to the end, or it is void.
+
+        What was committed to and never run is not decided any more, but may be decided again.
+        """
+        alone = self._plan.ordered or self._plan.alone.holds
+        grounds = self._plan.power is PowerState.ON_BATTERY or alone
+        if self._committed and grounds and not self._config.dry_run and not self._request.is_old():
+            self._request.finish(self._commands, self._plan.outage)
+        elif self._request.disown() and self._committed:
+            on_battery = self._plan.power is PowerState.ON_BATTERY
+            phase = Phase.COUNTING if on_battery else Phase.IDLE
+            last = self._plan.last
+            # The time away counts as a stall, and as no silence: it needs news, or a whole lease.
+            self._plan = replace(
+                self._plan,
+                phase=phase,
+                ordered=False,
+                alone=Alone(),
+                silent=0.0,
+                wake_at=last.running if last else NEVER,
+            )
 
     def _leave(self) -> None:
         """Hang up; the server is told if this host does not come back."""
@@ -148,13 +202,17 @@ class Agent:
         config = self._config
         after = f"{config.policy.after:g} s" if config.policy.after else "the fleet's time"
         where = ", ".join(config.servers) or "discovery"
+        lost = config.on_lost_contact
         log.info(
-            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s",
+            "version %s · fleet %s · server by %s · shutdown after %s on battery%s%s%s",
             __version__,
             config.fleet,
             where,
             after,
             f", and after {names(config.wait_for)}" if config.wait_for else "",
+            f", or after {lost.shutdown_after:g} s of {' and '.join(lost.only_if)} without contact"
+            if lost.shutdown_after
+            else "",
             " · DRY RUN: no command is run" if config.dry_run else "",
         )
         if config.shutdown.via == "direct" and os.geteuid() != 0 and not config.dry_run:
@@ -186,14 +244,28 @@ class Agent:
             self._adopt(*self._arrived.popleft())
         connected = self._link is not None
         self._take(policy.passed(self._plan, self._rules, now(), connected=connected))
+        self._look()
         if self._drill is not None:
             self._drill.passed(self._plan, now())
-        over = self._plan.power is PowerState.ON_MAINS and not self._plan.ordered
-        self._request.watch(self._config.shutdown, over=over)
+        alone = self._plan.ordered or self._plan.alone.holds
+        over = self._plan.power is PowerState.ON_MAINS and not alone
+        self._request.watch(self._commands, over=over)
         self._tell()
         if not self._committed:
             self._budget.cancel()
+            if not self._config.dry_run:
+                self._request.reserve()
         notify.alive()
+
+    def _look(self) -> None:
+        """Take what evidence has been found, and have more looked for while contact is lost."""
+        if self._evidence is None:
+            return
+        for facts, began in self._evidence.found():
+            outage = secrets.token_hex(16)
+            step = policy.looked(self._plan, facts, began, self._rules, now(), outage=outage)
+            self._take(step)
+        self._evidence.want(lost_contact.asks(self._plan, self._rules))
 
     def _serve_link(self, mask: int) -> None:
         if self._link is None:
@@ -216,6 +288,7 @@ class Agent:
             self._rehearse(message, before, moment)
             if self._link is not None and not self._proved:
                 self._prove(self._link)
+                self._compare(message)
             self._diary.hand_over(message.own.noted, self._send)
         elif isinstance(message, Error):
             raise LinkError(f"the server refuses: {message.reason}", refused=True)
@@ -237,6 +310,8 @@ class Agent:
         self._diary.contact(self._plan)
         self._connector.works()
         self._remember(link)
+        if self._evidence is not None:
+            self._evidence.met(link.host)
         left = self._plan.left(self._rules)
         log.info(
             "server found · %s port %d · shutdown after %g s on battery · power now: %s%s",
@@ -249,6 +324,18 @@ class Agent:
         if link.peer.expired:
             log.warning("the server's certificate looks expired, or this host's clock is wrong")
         notify.notify(STATUS=f"connected to {link.host}")
+
+    def _compare(self, state: State) -> None:
+        """Say which of this host's rules the server's make void."""
+        mine, counts = self._rules.confirm, state.policy.restore_confirm
+        if mine > counts:
+            log.warning(
+                "policy.confirm is %g s, but the server takes the mains for back after %g s "
+                "(restore_confirm): %g s count",
+                mine,
+                counts,
+                counts,
+            )
 
     def _remember(self, link: Link) -> None:
         """Keep the server's address; the disk may take its time."""
@@ -283,7 +370,7 @@ class Agent:
         if self._drill is not None:
             self._drill.reconnected()
         self._selector.register(link, selectors.EVENT_READ)
-        self._take(policy.connected(self._plan, now()))
+        self._take(policy.connected(self._plan, now(), self._rules))
 
     def _lose(self, error: LinkError) -> None:
         link, self._link = self._link, None
@@ -361,15 +448,17 @@ class Agent:
         self._telling.save(self._plan)
 
     def _view(self) -> None:
+        if alone := lost_contact.described(self._plan, self._rules):
+            notify.notify(STATUS=alone)
         fault = self._reload_fault
         self._telling.show(self._plan, self._rules, self._link, self._proved, fault)
 
     def _shut_down(self, reason: str) -> None:
         if self._config.dry_run:
-            shutdown.rehearse(self._config.shutdown)
+            shutdown.rehearse(self._commands)
             self._save()
         else:
-            self._request.make(self._config.shutdown, reason, self._plan.outage)
+            self._request.make(self._commands, reason, self._plan.outage)
             self._budget.begin()
 
     def _reload(self) -> None:
@@ -394,10 +483,14 @@ class Agent:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s has changed: it takes effect with the next restart", name)
         self._config, self._rules = config, rules_of(config)
+        self._commands = shutdown.in_full(config.shutdown)
         if self._drill is not None:
             self._drill.reconfigure(config, self._rules)
         self._logs.apply(config.log)
         self._introduce()
+        if self._evidence is not None:
+            self._evidence.stop()
+        self._evidence = self._new_evidence()
         self._connector.stop()
         self._connector = self._new_connector(context)
         if self._link is not None:
@@ -417,6 +510,9 @@ def rules_of(config: ClientConfig) -> Rules:
         wait_for=config.wait_for,
         wait_timeout=config.wait_timeout,
         dry_run=config.dry_run,
+        on_lost_contact=OnLostContact(
+            config.on_lost_contact.shutdown_after, config.on_lost_contact.only_if
+        ),
     )
 
 
@@ -441,16 +537,19 @@ def run(path: Path) -> int:
         logs.close()
 
 
-def run_shutdown(path: Path) -> int:
+def run_shutdown(path: Path, request: Path | None = None) -> int:
     """Run the shutdown commands of the configuration in `path`, as the root-owned unit does.
 
-    A file that can't be read, or that others than root can write, doesn't keep the host up: the
-    client has decided, so the default final command is run, and nothing of the file.
+    `request` is what the client asked with: an old one is refused. A configuration that can't be
+    read, or that others than root can write, doesn't keep the host up: the client has decided, so
+    the default final command is run, and nothing of the file.
     """
     Logs("powmonman").apply(Log())
+    if request is not None and (why := stamp.refusal(request)):
+        log.critical("the request for a shutdown is refused: %s · nothing is run", why)
+        return 0
     try:
-        shutdown.check_trusted(path)
-        config = load(path, ClientConfig)
+        config = load(shutdown.check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:
         commands = Shutdown()
         log.critical("%s · running %s alone", error, " ".join(commands.final.command))

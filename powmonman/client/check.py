@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +54,7 @@ def main(path: Path) -> int:
 def check(path: Path) -> dict[str, Any]:
     """Check the commands of the configuration in `path`, as root would run them now."""
     try:
-        check_trusted(path)
-        config = load(path, ClientConfig)
+        config = load(check_trusted(path), ClientConfig)
     except (ConfigError, OSError) as error:
         # The real thing would run the default final command alone.
         return _result(boottime(), [f"{UNIT} would not run the commands: {error}"])
@@ -132,6 +133,38 @@ def units() -> Iterator[str]:
     loaded = _systemctl("show", "--property=LoadState", "--value", f"{UNIT}.service")[1]
     if loaded.strip() != "loaded":
         yield f"{UNIT}.service is {loaded.strip() or 'not known'}: nothing would run the commands"
+
+
+@cache
+def circles(unit: str = "powmonman-client.service") -> tuple[str, ...]:
+    """Return what is wrong with the order in which the units start; systemd itself finds it."""
+    try:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", unit],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=ASKING,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    # Each circle begins with one line of the first kind and goes on with some of the second.
+    found: list[list[str]] = []
+    for line in done.stderr.splitlines():
+        if match := re.search(r"Found ordering cycle on (\S+?)/start", line):
+            found.append([match[1]])
+        elif (match := re.search(r"Found dependency on (\S+?)/start", line)) and found:
+            found[-1].append(match[1])
+    name = unit.rpartition("/")[2]
+    circle = min((each for each in found if name in each), key=len, default=None)
+    if circle is None:
+        return ()
+    text = f"{name} is to start in a circle ({', '.join(circle)}): systemd would leave one of them"
+    return (f"{text} out. Take what starts early out of powmonman_client_outlives",)
 
 
 def _systemctl(*arguments: str) -> tuple[int, str]:

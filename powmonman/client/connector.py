@@ -2,9 +2,10 @@
 
 Name resolution, connects and handshakes can hang for as long as they like: the countdown runs in
 another thread and never waits for this one. Candidates are tried in this order: configured
-addresses, the address that passed TLS last time, then whatever answers on the LAN; none is trusted
-before TLS. Between rounds there is a jittered back-off; a server that refuses this host, or that
-this host refuses, is asked again at the longest interval only.
+addresses and names, the address that passed TLS last time, then whatever answers on the LAN, all of
+that at once; none is trusted before TLS. A name that hangs holds up none of the others. Between
+rounds there is a jittered back-off; a server that refuses this host, or that this host refuses, is
+asked again at the longest interval only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powmonman.client.link import Link, LinkError
+from powmonman.client.names import WAIT, Names, is_address
+from powmonman.client.race import Race
 from powmonman.config.forms import server_address
 from powmonman.net.search import search
 from powmonman.service.files import read_json, write_json
@@ -34,7 +37,7 @@ log = logging.getLogger("powmonman.client")
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 20.0
 SEARCH_FOR = 6.0
-LONGEST_ROUND = 30.0
+MOST_TOLD = 64
 LAST_SERVER = "last-server.json"
 
 
@@ -57,6 +60,8 @@ class Connector:
         self._stopped = threading.Event()
         self._failures = 0
         self._told: dict[str, str] = {}
+        self._names = Names()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="connector", daemon=True)
 
     def start(self) -> None:
@@ -102,55 +107,131 @@ class Connector:
 
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""
-        refused = False
-        tried: set[tuple[str, int]] = set()
-        give_up = time.monotonic() + LONGEST_ROUND
-        for host, port in candidates(self._config, self._stopped.is_set):
-            if (host, port) in tried or self._stopped.is_set():
-                continue
-            if tried and time.monotonic() > give_up:
-                # Forged announcements may lead to hosts that take their time to refuse: what is
-                # configured must have its turn again.
+        race = Race(self._open)
+        late: list[tuple[str, int]] = []
+        for host, port in known(self._config, self._names, late, self._tell):
+            if self._stopped.is_set():
                 break
-            tried.add((host, port))
-            try:
-                began = time.monotonic()
-                link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
-            except LinkError as error:
-                refused |= error.refused
-                self._tell(f"{host} port {port}", str(error))
-                continue
-            log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
+            if link := race.run(host, port):
+                return link, False
+        if self._config.discovery.enabled:
+            # Forged announcements may lead to hosts that take their time to refuse, so that nobody
+            # waits for anybody here; and what is known must soon have its turn again.
+            for host, port in on_the_lan(self._config, lambda: self._stopped.is_set() or race.won):
+                race.start(host, port)
+            race.wait(self._stopped.is_set)
+        if link := race.finish():
             return link, False
-        if not tried:
+        for host, port in addressed(late, self._names, self._tell):
+            if link := race.run(host, port):
+                return link, False
+        if not race.tried and not self._config.servers:
             self._tell("server", "nothing answers on the LAN and no address is configured")
-        return None, refused
+        return None, race.refused
+
+    def _open(self, host: str, port: int) -> Link:
+        """Connect to one candidate.
+
+        Raises:
+            LinkError: It is no good; that has been told.
+        """
+        began = time.monotonic()
+        try:
+            link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
+        except LinkError as error:
+            self._tell(f"{host} port {port}", str(error))
+            raise
+        log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
+        return link
 
     def _tell(self, where: str, reason: str) -> None:
-        """Say it once; after that it is only worth a debug line."""
-        new = self._told.get(where) != reason
-        if len(self._told) > 64:
-            self._told.clear()
-        self._told[where] = reason
+        """Say it once; after that it is only worth a debug line.
+
+        Of a flood of forged announcements the log is spared the rest.
+        """
+        with self._telling:
+            room = where in self._told or len(self._told) < MOST_TOLD
+            new = room and self._told.get(where) != reason
+            if new:
+                self._told[where] = reason
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)
 
 
-def candidates(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
-    """Yield every place where the server may be, most likely first. May block on the LAN."""
-    for text in config.servers:
-        yield server_address(text, config.port)
-    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
-    if isinstance(last.get("host"), str) and type(last.get("port")) is int:
-        yield last["host"], last["port"]
+def candidates(
+    config: ClientConfig,
+    stop: Callable[[], bool],
+    names: Names | None = None,
+    tell: Callable[[str, str], None] = lambda *_: None,
+) -> Iterator[tuple[str, int]]:
+    """Yield every place where the server may be, most likely first. May block on the LAN.
+
+    A name that nobody answers for is put off to the end, and holds nothing else up. `tell` is told
+    which names have no address, and why.
+    """
+    names = Names() if names is None else names
+    late: list[tuple[str, int]] = []
+    yield from known(config, names, late, tell)
     if config.discovery.enabled:
-        found = search(
-            config.port,
-            config.fleet,
-            SEARCH_FOR,
-            interfaces=config.discovery.interfaces,
-            stop=stop,
-        )
-        yield from ((candidate.host, candidate.port) for candidate in found)
+        yield from on_the_lan(config, stop)
+    yield from addressed(late, names, tell)
+
+
+def known(
+    config: ClientConfig,
+    names: Names,
+    late: list[tuple[str, int]],
+    tell: Callable[[str, str], None],
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses where the server should be, most likely first.
+
+    Those whose names nobody has answered for yet are added to `late`.
+    """
+    servers = [server_address(text, config.port) for text in config.servers]
+    yield from addressed(servers, names, tell, WAIT, late)
+    if last := last_server(config):
+        yield last
+
+
+def addressed(
+    servers: list[tuple[str, int]],
+    names: Names,
+    tell: Callable[[str, str], None],
+    wait: float = 0.0,
+    late: list[tuple[str, int]] | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses of servers by name or address, all of them within `wait` seconds."""
+    named = {host for host, _ in servers if not is_address(host)}
+    for host in named:
+        names.ask(host)
+    give_up = time.monotonic() + wait
+    for host, port in servers:
+        try:
+            found = names.addresses(host, give_up) if host in named else (host,)
+        except TimeoutError as error:
+            if late is None:
+                tell(f"{host} port {port}", str(error))
+            else:
+                late.append((host, port))
+        except OSError as error:
+            tell(f"{host} port {port}", error.strerror or str(error))
+        else:
+            yield from ((address, port) for address in found)
+
+
+def on_the_lan(config: ClientConfig, stop: Callable[[], bool]) -> Iterator[tuple[str, int]]:
+    """Yield what says on the LAN that it is the server. Blocks until `stop`, or for a while."""
+    names = config.discovery.interfaces
+    found = search(config.port, config.fleet, SEARCH_FOR, interfaces=names, stop=stop)
+    yield from ((candidate.host, candidate.port) for candidate in found)
+
+
+def last_server(config: ClientConfig) -> tuple[str, int] | None:
+    """Return where the server was that passed TLS last; None if there was none."""
+    last = read_json(Path(config.state_dir) / LAST_SERVER) or {}
+    host, port = last.get("host"), last.get("port")
+    if isinstance(host, str) and is_address(host) and type(port) is int:
+        return host, port
+    return None
 
 
 def remember(config: ClientConfig, host: str, port: int) -> None:

@@ -127,7 +127,12 @@ class Diary:
     @harmless
     def follow(self, before: Plan, after: Plan, rules: Rules) -> None:
         """Write down what has become of the plan."""
+        if before.alone.holds and not after.alone.holds and before.phase is not Phase.COMMITTED:
+            before = replace(before, phase=Phase.IDLE, outage="")
         if before.phase is after.phase:
+            return
+        if after.alone.holds:
+            self._follow_alone(after)
             return
         outage, spent = after.outage or before.outage, max(before.spent, after.spent)
         match after.phase:
@@ -149,6 +154,15 @@ class Diary:
                 self.note(outage, Kind.STAYS, why, spent=spent)
             case Phase.IDLE if not before.rehearsed:
                 self.note(outage, Kind.STAYS, "its commands did not switch it off", spent=spent)
+
+    def _follow_alone(self, after: Plan) -> None:
+        """Write down an outage that only this host takes to be one: only if it has gone by that.
+
+        Else each time that a switch is restarted would push an outage out of the record.
+        """
+        if after.phase is Phase.COMMITTED and not after.rehearsed:
+            self.note(after.outage, Kind.CONTACT_LOST, after.alone.evidence)
+            self.note(after.outage, Kind.COMMITTED, after.why)
 
     @harmless
     def contact(self, plan: Plan, lost: str = "") -> None:

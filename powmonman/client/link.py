@@ -13,7 +13,7 @@ from powmonman.core.records import printable
 from powmonman.net.tls import Peer, TlsPipe, is_revoked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 CONNECT_TIMEOUT = 5.0
 MOST_UNSENT = 256 * 1024
@@ -108,8 +108,8 @@ class Link:
         """Whether the selector should also wait for the socket to take more."""
         return bool(self._unsent)
 
-    def receive(self) -> list[Message]:
-        """Return what has arrived; never blocks.
+    def receive(self) -> Iterator[Message]:
+        """Yield what has arrived, all that comes before an error too; never blocks.
 
         Raises:
             LinkError: The connection is over.
@@ -117,22 +117,23 @@ class Link:
         try:
             data = self._socket.recv(65536)
         except BlockingIOError:
-            return []
+            return
         except OSError as error:
             raise LinkError(error.strerror or str(error)) from None
         if not data:
             raise LinkError("the server closed the connection")
+        said = False
         try:
-            messages = [decode(line) for line in self._lines.feed(self._pipe.receive(data))]
+            for line in self._lines.feed(self._pipe.receive(data)):
+                message, said = decode(line), True
+                self.heard = time.monotonic()
+                yield message
         except ssl.SSLError as error:
             raise LinkError(_tls_fault(error), refused=True) from None
         except ProtocolError as error:
             raise LinkError(f"the server talks nonsense: {error}") from None
-        if self._pipe.eof and not messages:
+        if self._pipe.eof and not said:
             raise LinkError("the server said goodbye")
-        if messages:
-            self.heard = time.monotonic()
-        return messages
 
     def ask(self, message: Message, timeout: float) -> Message:
         """Send `message` and return the first answer; blocks, for tools only.
@@ -142,9 +143,9 @@ class Link:
         """
         self._socket.settimeout(timeout)
         self.send(message)
-        while not (answers := self.receive()):
-            pass
-        return answers[0]
+        while True:
+            for answer in self.receive():
+                return answer
 
     def send(self, message: Message) -> None:
         """Send `message` as soon as the socket takes it; never blocks.

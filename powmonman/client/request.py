@@ -6,12 +6,13 @@ none forgets one that was decided.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from typing import TYPE_CHECKING
 
-from powmonman.client import shutdown
+from powmonman.client import shutdown, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.client")
 
 TAKEN_WITHIN = 15.0
+# Then it is no lack of memory or processes for the moment: perhaps Python has been removed.
+MOST_TRIES = 3
+LEFT_BEHIND = (shutdown.PREPARED, shutdown.REQUESTED)
 
 
 class Request:
@@ -36,10 +40,36 @@ class Request:
         self._runtime = runtime_dir
         self._save = save
         self._taken_by: float | None = None
-        self._unstarted = False
+        self._unstarted = 0
+        self._reserved = False
+
+    def reserve(self) -> None:
+        """Make sure of the room for a request. Called until a shutdown is decided."""
+        if self._reserved:
+            return
+        with contextlib.suppress(OSError):
+            shutdown.reserve(self._runtime)
+            self._reserved = True
+
+    def is_old(self) -> bool:
+        """Whether what an earlier client left behind is so old that root would refuse it."""
+        return any(stamp.refusal(self._runtime / name) for name in LEFT_BEHIND)
+
+    def disown(self) -> bool:
+        """Remove what an earlier client left behind; whether there was anything."""
+        found = False
+        for name in LEFT_BEHIND:
+            try:
+                found |= shutdown.withdraw(self._runtime, name)
+            except OSError as error:
+                log.error("%s: %s", self._runtime / name, error.strerror)
+        if found:
+            log.warning("a request for a shutdown that was left behind is void, and removed")
+        return found
 
     def make(self, commands: Shutdown, reason: str, outage: str) -> None:
         """Request the shutdown that was decided."""
+        self._reserved = False
         try:
             shutdown.prepare(self._runtime, reason)
         except OSError as error:
@@ -52,6 +82,7 @@ class Request:
 
     def finish(self, commands: Shutdown, outage: str) -> None:
         """Make a request that is laid ready: now, or after a crash."""
+        shutdown.renew(self._runtime)
         try:
             if shutdown.request(self._runtime):
                 log.warning("shutdown requested", extra={"outage": outage})
@@ -87,6 +118,7 @@ class Request:
             self._withdraw()
             log.warning("the mains are back and nobody took the request up: it is withdrawn")
             return
+        shutdown.renew(self._runtime)
         log.critical("powmonman-shutdown.path has not taken the request up yet: is it active?")
         self._taken_by = time.monotonic() + TAKEN_WITHIN
 
@@ -99,10 +131,15 @@ class Request:
 
     def _start_directly(self, commands: Shutdown) -> None:
         try:
-            shutdown.start_directly(commands)
-        except OSError as error:
-            log.critical("the shutdown commands can't be started: %s", error.strerror)
-            self._unstarted = True
+            if self._unstarted < MOST_TRIES:
+                shutdown.start_directly(commands)
+            else:
+                shutdown.start_final(commands)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the host must go down)
+            log.critical("the shutdown commands can't be started: %s", error)
+            self._unstarted += 1
             self._taken_by = time.monotonic() + TAKEN_WITHIN
         else:
-            self._unstarted = False
+            if self._unstarted >= MOST_TRIES:
+                log.critical("the final command is started alone")
+            self._unstarted = 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import powmonman
 from powmonman import __version__
 from powmonman.client.kept import save_plan
+from powmonman.core import lost_contact
 from powmonman.core.messages import Status
 from powmonman.core.plan import Phase
 from powmonman.core.policy import LONGEST_SLEEP
@@ -48,7 +49,7 @@ class Telling:
         self._status: Status | None = None
         self._saved = -SAVE_EVERY
         self._unsaved = ""
-        self._news: tuple[Phase, PowerState, str, bool] | None = None
+        self._news: tuple[Phase, PowerState, str, str, bool] | None = None
         self._warning: threading.Thread | None = None
 
     def new_server(self) -> None:
@@ -69,7 +70,7 @@ class Telling:
         if plan.phase in (Phase.COUNTING, Phase.WAITING):
             every = SAVE_COUNTING_EVERY
         moment = time.monotonic()
-        news = (plan.phase, plan.power, plan.reason, connected)
+        news = (plan.phase, plan.power, plan.reason, plan.alone.evidence, connected)
         if news == self._news and moment - self._saved < every:
             return False
         self._news, self._saved = news, moment
@@ -99,6 +100,7 @@ class Telling:
             "left": plan.left(rules),
             "outage": plan.outage,
             "reason": plan.reason,
+            "lost_contact": lost_contact.described(plan, rules),
             "dry_run": rules.dry_run,
             "reload_fault": fault,
         }
@@ -117,7 +119,7 @@ class Telling:
 def status_of(plan: Plan, left: float | None = None) -> Status:
     """Return what the server is told of a plan."""
     reason = "; ".join(filter(None, (plan.why, plan.reason)))[:LONGEST_TEXT]
-    return Status(plan.phase, plan.power, left, plan.outage, reason)
+    return Status(plan.phase, plan.power, left, plan.outage, reason, plan.ordered)
 
 
 def _wall(text: str) -> None:

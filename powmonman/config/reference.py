@@ -169,8 +169,9 @@ def _inner(hint: Any, path: str, value: Any) -> tuple[Any, str, Any]:
 def _row(path: str, hint: Any, part: Field[Any], value: Any, like: str) -> str:
     key = described(part)
     allowed = bounds(key)
-    if get_origin(hint) is Literal:
-        allowed = ", ".join(f"`{_yaml(choice)}`" for choice in get_args(hint))
+    choices = get_args(hint)[0] if get_origin(hint) is tuple else hint
+    if get_origin(choices) is Literal:
+        allowed = ", ".join(f"`{_yaml(choice)}`" for choice in get_args(choices))
     elif key.form:
         allowed = f"names: {key.form.words}" if get_origin(hint) is dict else key.form.words
     if key.distinct:
@@ -180,14 +181,15 @@ def _row(path: str, hint: Any, part: Field[Any], value: Any, like: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-_LISTS = {str: "list of texts", float: "list of numbers"}
+_LISTS = {float: "list of numbers"}
 
 
 def _type(hint: Any) -> str:
     if get_origin(hint) is UnionType:
         return _type(next(one for one in get_args(hint) if one is not NoneType))
     if get_origin(hint) is tuple:
-        return "list of sections" if is_dataclass(get_args(hint)[0]) else _LISTS[get_args(hint)[0]]
+        entry = get_args(hint)[0]
+        return "list of sections" if is_dataclass(entry) else _LISTS.get(entry, "list of texts")
     if get_origin(hint) is dict:
         return "section of names"
     if is_dataclass(hint):

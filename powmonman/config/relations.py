@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from powmonman.config import forms
+from powmonman.config.lost_contact_keys import LostContact
 from powmonman.config.notify_keys import Events, Notify
 from powmonman.config.order_keys import Wake
 from powmonman.config.scalars import listed, shown
@@ -286,6 +287,33 @@ def _client(client: ClientConfig) -> Iterator[Problem]:
     yield from _observed(client.policy)
 
 
+def _lost_contact(lost: LostContact) -> Iterator[Problem]:
+    after, only_if = ("shutdown_after",), ("only_if",)
+    if lost.shutdown_after is not None and not lost.only_if:
+        yield Problem(
+            (only_if, after),
+            "is empty: silence alone shuts no host down, as the server, or a switch, may just be "
+            "restarted. Name what must hold too, such as [no_carrier, gateway_silent]",
+        )
+    if lost.only_if and lost.shutdown_after is None:
+        yield Problem(
+            (after, only_if),
+            "is empty, and so this host never goes by only_if: write seconds, at least 300, or "
+            "take only_if out",
+        )
+    if "witness_silent" in lost.only_if and not lost.witnesses:
+        yield Problem(
+            (("witnesses",), only_if),
+            "is empty: witness_silent needs addresses of hosts that hang on no UPS",
+        )
+    if lost.witnesses and "witness_silent" not in lost.only_if:
+        yield Problem(
+            (("witnesses",), only_if),
+            "has no effect: only_if does not name witness_silent",
+            warning=True,
+        )
+
+
 def _guard(guard: GuardConfig) -> Iterator[Problem]:
     after = guard.policy.after
     if after is not None and guard.ups.runtime is not None and guard.ups.runtime <= after:
@@ -315,6 +343,12 @@ def _guard(guard: GuardConfig) -> Iterator[Problem]:
             "'unit' has no effect: the guard's client runs the commands itself",
             warning=True,
         )
+    if guard.policy.confirm > guard.ups.restore_confirm:
+        yield Problem(
+            (("policy", "confirm"), ("ups", "restore_confirm")),
+            f"is {shown(guard.policy.confirm)}, but must be at most ups.restore_confirm "
+            f"({shown(guard.ups.restore_confirm)}): flapping mains would put a shutdown off",
+        )
     yield from _observed(guard.policy)
 
 
@@ -338,5 +372,6 @@ _RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
     Command: _command,
     Shutdown: _shutdown,
     ClientConfig: _client,
+    LostContact: _lost_contact,
     GuardConfig: _guard,
 }

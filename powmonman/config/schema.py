@@ -1,8 +1,9 @@
 """Every key of `server.yml`, `client.yml` and `guard.yml`: type, default, bounds, its meaning.
 
 The loader, the error messages and the generated reference all read these classes and those of the
-larger sections (`sources`, `shutdown_keys`, `order_keys`, `notify_keys`), so a key is described
-there and nowhere else. Durations are seconds. What keys say of each other stands in `relations`.
+larger sections (`sources`, `shutdown_keys`, `lost_contact_keys`, `order_keys`, `notify_keys`), so a
+key is described there and nowhere else. Durations are seconds. What keys say of each other stands
+in `relations`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 
 from powmonman.config import forms
 from powmonman.config.keys import key
+from powmonman.config.lost_contact_keys import LostContact
 from powmonman.config.notify_keys import Notify
 from powmonman.config.order_keys import History, Order, Recovery
 from powmonman.config.shutdown_keys import FleetPolicy, HostPolicy, Shutdown
@@ -198,6 +200,11 @@ class ClientConfig:
         unit="s",
         minimum=0,
         maximum=86400,
+    )
+    on_lost_contact: LostContact = key(
+        LostContact,
+        "What this host does when it has lost the server without knowing of an outage "
+        "(docs/lost-contact.md).",
     )
     shutdown: Shutdown = key(Shutdown, "How this host shuts down.")
     dry_run: bool = key(False, "Do everything except run the commands.")

@@ -81,7 +81,8 @@ class HostPolicy:
     )
     confirm: float = key(
         2.0,
-        "Unbroken time on battery right before a shutdown. At most the UPS's `restore_confirm`.",
+        "Unbroken time on battery right before a shutdown. At most the UPS's `restore_confirm` "
+        "counts.",
         unit="s",
         minimum=0,
         maximum=60,

@@ -34,9 +34,9 @@ def tell_silence(plan: Plan, rules: Rules, now: Now) -> Told:
     if left is not None:
         what = f"{_grounds(plan)}: this host shuts down on its own, in {limit(plan, left)}"
     elif plan.power is PowerState.ON_MAINS:
-        what = "last known on mains: nothing is shut down; this host is not protected"
+        what = f"last known on mains: {_without_contact(plan, rules)}"
     else:
-        what = "the power was never known: nothing is shut down; this host is not protected"
+        what = f"the power was never known: {_without_contact(plan, rules)}"
     why = "the server does not know the power" if plan.vague else "no contact with the server"
     return replace(plan, reminded=now.running), [Say(logging.WARNING, f"{why} · {what}")]
 
@@ -66,8 +66,14 @@ def waiting_text(plan: Plan, rules: Rules) -> str:
 
 def threat(plan: Plan, left: float) -> str:
     """Say to the users what comes, and what would prevent it."""
-    unless = "" if plan.ordered and plan.phase is Phase.WAITING else " unless the mains return"
-    return f"This host shuts down in {limit(plan, left)}{unless}."
+    return f"This host shuts down in {limit(plan, left)}{unless(plan)}."
+
+
+def unless(plan: Plan) -> str:
+    """Say what would keep this host up."""
+    if plan.alone.holds:
+        return " unless the server is heard again"
+    return "" if plan.ordered and plan.phase is Phase.WAITING else " unless the mains return"
 
 
 def warning(rules: Rules, text: str) -> Warn:
@@ -91,7 +97,19 @@ def short(outage: str) -> str:
     return outage[:4] or "?"
 
 
+def _without_contact(plan: Plan, rules: Rules) -> str:
+    chosen = rules.on_lost_contact
+    if not chosen.chosen or plan.vague:
+        return "nothing is shut down; this host is not protected"
+    if plan.alone.ran:
+        return "on_lost_contact has shut this host down once in this boot, and does not again"
+    after, kinds = chosen.shutdown_after, ", ".join(chosen.only_if)
+    return f"on_lost_contact: shutdown once all of this has held for {after:g} s: {kinds}"
+
+
 def _grounds(plan: Plan) -> str:
+    if plan.alone.holds:
+        return "on_lost_contact"
     return ORDERED if plan.ordered else "on battery"
 
 

@@ -129,6 +129,7 @@ class Present:
         awake: In this very connection it has said that it is neither committed nor going down.
         committed: In its latest connection it has said that it commits, and means it.
         told: It has acknowledged the current state.
+        obeys: It says that it goes on the operator's word to the whole fleet.
     """
 
     known: Known
@@ -137,6 +138,7 @@ class Present:
     awake: bool = False
     committed: bool = False
     told: bool = False
+    obeys: bool = False
 
 
 @dataclass(frozen=True)

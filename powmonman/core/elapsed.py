@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from powmonman.core.plan import Command, Now, Phase, Plan, Say
+from powmonman.core import lost_contact
+from powmonman.core.plan import Alone, Command, Now, Phase, Plan, Say
 from powmonman.core.power import PowerState
 
 SHORT_STALLS = 2
@@ -31,6 +32,7 @@ def elapse(plan: Plan, now: Now) -> tuple[Plan, list[Command]]:
             wake_at=now.running,
             after=plan.after,
             woken=True,
+            alone=Alone(ran=plan.alone.ran),
         )
         if plan.phase is Phase.COMMITTED:
             forgotten = replace(
@@ -39,9 +41,11 @@ def elapse(plan: Plan, now: Now) -> tuple[Plan, list[Command]]:
         return forgotten, [Say(logging.WARNING, asleep)]
     late = now.running - max(plan.wake_at, last.running)
     lived = passed
+    commands: list[Command] = []
     if late > plan.lease / 5:
         lived = passed - late
         plan = _stalled(plan, late)
+        plan, commands = lost_contact.interrupted(plan, f"this client stood still for {late:.0f} s")
     if plan.phase is Phase.WAITING:
         plan = replace(plan, waited=plan.waited + boot)
     if plan.power is PowerState.ON_BATTERY:
@@ -63,7 +67,7 @@ def elapse(plan: Plan, now: Now) -> tuple[Plan, list[Command]]:
             plan = replace(plan, waited=max(0.0, plan.waited - repaid))
     unfresh = max(0.0, now.running - max(plan.fresh_until, last.running))
     silent = plan.silent + min(lived, unfresh)
-    return replace(plan, last=now, silent=silent), []
+    return replace(plan, last=now, silent=silent), commands
 
 
 def _stalled(plan: Plan, late: float) -> Plan:

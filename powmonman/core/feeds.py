@@ -29,6 +29,9 @@ from powmonman.core.messages import UpsNews
 from powmonman.core.power import PowerState
 from powmonman.core.records import LONGEST_TEXT
 
+# It is part of other texts, which must fit into a record.
+LONGEST_TRIGGER = 400
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -96,7 +99,7 @@ def host_tripped(upses: Mapping[str, UpsNews], rules: Rules, triggers: Triggers)
     }
     if len(feeds) - len(spent_up) >= rules.min_supplies:
         return ""
-    return "; ".join(f"{name}: {why}" for name, why in spent_up.items())
+    return "; ".join(f"{name}: {why}" for name, why in spent_up.items())[:LONGEST_TRIGGER]
 
 
 def feeding(upses: Mapping[str, UpsNews], names: Iterable[str]) -> dict[str, UpsNews | None]:

@@ -26,11 +26,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from powmonman.core.plan import Rules
 from powmonman.core.power import PowerState
 from powmonman.core.records import RecordError, from_json, parse, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LONGEST_LINE = 64 * 1024
 
@@ -41,7 +44,12 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Policy:
-    """The fleet's shutdown policy, as the server publishes it; a trigger that is 0 is off."""
+    """The fleet's shutdown policy, as the server publishes it; a trigger that is 0 is off.
+
+    Attributes:
+        restore_confirm: The least of all UPSes: whoever is told that one is on battery is told so
+            for that long at the least, however the mains flap.
+    """
 
     after: float = 600.0
     refill_ratio: float = 10.0
@@ -49,6 +57,7 @@ class Policy:
     charge_drop: float = 0.0
     runtime_below: float = 0.0
     low_battery: bool = True
+    restore_confirm: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -170,13 +179,19 @@ class Ping:
 
 @dataclass(frozen=True)
 class Status:
-    """What a client is about to do. `left` is in seconds, None where nothing is counted."""
+    """What a client is about to do.
+
+    Attributes:
+        left: In seconds, None where nothing is counted.
+        ordered: It does it on the operator's word, whatever the power.
+    """
 
     phase: str
     power: PowerState = PowerState.UNKNOWN
     left: float | None = None
     outage: str = ""
     reason: str = ""
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -355,18 +370,24 @@ class Lines:
         self._longest = longest
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the lines that `data` completes, the same however the stream is cut.
 
         Raises:
-            ProtocolError: A line is too long; the stream can't be read any further.
+            ProtocolError: The next line is too long; the stream can't be read any further.
         """
         self._rest += data
-        *lines, rest = bytes(self._rest).split(b"\n")
-        self._rest = bytearray(rest)
-        if len(rest) > self._longest or any(len(line) > self._longest for line in lines):
+        if b"\n" in data:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in lines:
+                self._check(line)
+                yield line
+        self._check(self._rest)
+
+    def _check(self, line: bytes | bytearray) -> None:
+        if len(line) > self._longest:
             raise ProtocolError(f"a line is longer than {self._longest} bytes")
-        return lines
 
 
 def _line(value: dict[str, Any]) -> bytes:

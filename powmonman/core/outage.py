@@ -11,7 +11,10 @@ Rules:
 3. What was seen longer ago than `max_gap` is unknown, not news: a server that stood still must
    look before it speaks.
 4. A restart of the server within one boot resumes an open outage; the state is unknown until the
-   sensor has settled. Another boot starts a new outage, with what was spent.
+   sensor has settled. Another boot starts a new outage, with what was spent. What nobody watched in
+   between counts as battery, up to the whole of it: no smaller figure is safe whatever happened. If
+   the mains were back meanwhile, it costs an early shutdown in the next outage, and a late waking,
+   until it is paid back; never a shutdown on good mains.
 
 `now` is CLOCK_BOOTTIME in seconds throughout: what decides never looks at the wall clock.
 """
@@ -179,11 +182,15 @@ class Supply:
     def resumed(self, record: Record, now: float, *, same_boot: bool) -> Supply:
         """Take up what an earlier process of this server kept."""
         spent = min(self.full_runtime, max(0.0, record.spent))
+        charge = record.charge
+        if charge is not None and not 0 <= charge <= 100:
+            # A share of what no battery holds would be used up at once.
+            charge = None
         if not (same_boot and record.outage and record.began <= record.stamp <= now):
             return replace(self, spent=spent)
         return replace(
             self,
             spent=spent,
-            outage=Outage(record.outage, record.began, record.charge),
+            outage=Outage(record.outage, record.began, charge),
             at=record.stamp,
         )

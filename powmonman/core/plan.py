@@ -31,6 +31,24 @@ class Now:
 
 
 @dataclass(frozen=True)
+class OnLostContact:
+    """What this host does when it has lost contact while no outage is known (`lost_contact`).
+
+    Attributes:
+        shutdown_after: Seconds for which all of `only_if` must hold before it goes; None: never.
+        only_if: The kinds of evidence that it takes from its own place.
+    """
+
+    shutdown_after: float | None = None
+    only_if: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> bool:
+        """Whether this host ever goes down so."""
+        return self.shutdown_after is not None and bool(self.only_if)
+
+
+@dataclass(frozen=True)
 class Rules:
     """What the operator wants of this host (`client.yml`); None is as the fleet's policy says.
 
@@ -50,6 +68,7 @@ class Rules:
     wait_for: tuple[str, ...] = ()
     wait_timeout: float = 300.0
     dry_run: bool = False
+    on_lost_contact: OnLostContact = OnLostContact()
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,34 @@ Command = Say | Warn | Acknowledge | Ask | Run
 
 
 @dataclass(frozen=True)
+class Alone:
+    """What a host has seen by itself that lost contact while no outage was known.
+
+    Attributes:
+        since: On the running clock, since when all evidence has held without a break.
+        looked: On the same clock, when it was last seen to hold.
+        after: Seconds after which this host goes; only ever lowered while it counts.
+        marks: What the evidence looked like: other marks are a break between two looks.
+        evidence: What holds, or what does not, in words.
+        missing: The kinds of evidence that do not hold.
+        ran: It has shut this host down in this boot, and does so only once.
+    """
+
+    since: float = NEVER
+    looked: float = NEVER
+    after: float = 0.0
+    marks: tuple[str, ...] = ()
+    evidence: str = ""
+    missing: tuple[str, ...] = ()
+    ran: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether this is what the host counts, waits or has committed by."""
+        return self.since != NEVER
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that the client knows; kept on disk across restarts within one boot.
 
@@ -122,6 +169,7 @@ class Plan:
         down: The hosts of `wait_for` that fresh news of this outage said are down.
         waited: Seconds of `wait_timeout` that are used up; drains on good mains as `spent` does.
         wait_timeout: In an outage only ever lowered, like `after`.
+        alone: What this host goes by without contact and without a known outage.
     """
 
     power: PowerState = PowerState.UNKNOWN
@@ -158,6 +206,7 @@ class Plan:
     down: tuple[str, ...] = ()
     waited: float = 0.0
     wait_timeout: float = 300.0
+    alone: Alone = Alone()
 
     def left(self, rules: Rules) -> float | None:
         """Seconds until this host may shut down; None when nothing is counted.
@@ -169,6 +218,9 @@ class Plan:
             return max(0.0, min(self.wait_timeout, rules.wait_timeout) - self.waited)
         if self.phase is not Phase.COUNTING:
             return None
+        if self.alone.holds:
+            now = self.alone.since if self.last is None else self.last.running
+            return max(0.0, self.alone.after - (now - self.alone.since))
         return max(
             0.0,
             0.0 if self.due else self.after - self.spent,

@@ -4,7 +4,8 @@ A client decides on what it *knows* and on how it came to know it.
 
 Rules:
 
-1. On mains, or on unknown or silence without a known outage, nothing is ever shut down.
+1. On mains, or on unknown or silence without a known outage, nothing is ever shut down; but for
+   what the operator has chosen for lost contact, on evidence of this host's own (`lost_contact`).
 2. Known on battery, the countdown goes on whatever happens to the server, the network or this
    process. Only a state that says *on mains* cancels it; unknown and silence never do.
 3. Time on battery is a budget: `spent` grows by one second a second on battery, drains by one
@@ -12,7 +13,8 @@ Rules:
    The deadline is where it reaches `after`, or the moment at which another trigger comes (`feeds`),
    whichever is first; during an outage it never moves later.
 4. A commit also needs: `min_observe` seconds of battery that this client itself has seen, the last
-   `confirm` of them unbroken, and news that are fresh, or silence for a whole lease.
+   `confirm` of them unbroken (never more than the UPS takes to believe in its mains again:
+   flapping would starve the commit), and news that are fresh, or silence for a whole lease.
 5. Fresh is a state that answers a ping sent after this client last stood still. A stall ends the
    freshness; it restarts the silence clock, but only twice for short stalls in one outage, or
    repeated stalls would put the commit off for ever.
@@ -46,6 +48,9 @@ Rules:
 | any       | the operator's order, somebody not down        | waiting   | Say, Warn       |
 | any       | the operator's order, all are down             | committed | Run, Say, Warn  |
 
+What comes of lost contact without a known outage is a table of its own, in `lost_contact`. Such a
+count ends before anything that the server says is looked at.
+
 `Now` carries both clocks: `running` (CLOCK_MONOTONIC, stands still in suspend) is what the client
 has lived through, `boot` (CLOCK_BOOTTIME) what the battery has. There may be several plans of one
 host, each with its rules: a drill's decides as the true one does.
@@ -57,7 +62,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from powmonman.core import waiting
+from powmonman.core import lost_contact, waiting
 from powmonman.core.announcing import (
     ORDERED,
     short,
@@ -71,6 +76,7 @@ from powmonman.core.feeds import host_power, host_tripped, triggers_of
 from powmonman.core.plan import (
     NEVER,
     Acknowledge,
+    Alone,
     Ask,
     Command,
     Now,
@@ -83,6 +89,9 @@ from powmonman.core.plan import (
 from powmonman.core.power import PowerState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from powmonman.core.lost_contact import Fact
     from powmonman.core.messages import Order, State, UpsNews
 
 REARM = 600.0
@@ -92,11 +101,12 @@ LONGEST_LEASE = 300.0
 Step = tuple[Plan, list[Command]]
 
 
-def connected(plan: Plan, now: Now) -> Step:
+def connected(plan: Plan, now: Now, rules: Rules | None = None) -> Step:
     """Begin a conversation: the answer to this ping will be fresh."""
     plan, commands = elapse(plan, now)
+    plan, more = lost_contact.contact(plan, rules)
     plan, nonce = _ping(plan, now)
-    return plan, [*commands, Ask(nonce)]
+    return plan, [*commands, *more, Ask(nonce)]
 
 
 def disconnected(plan: Plan) -> Plan:
@@ -110,12 +120,27 @@ def passed(plan: Plan, rules: Rules, now: Now, *, connected: bool) -> Step:
     if plan.phase is Phase.COUNTING and rules.after is not None:
         plan = replace(plan, after=min(plan.after, rules.after))
     plan = waiting.lowered(plan, rules)
-    return _decide(plan, commands, rules, now, may_ask=connected)
+    plan, more = lost_contact.passed(plan, rules, now)
+    return _decide(plan, commands + more, rules, now, may_ask=connected)
+
+
+def looked(
+    plan: Plan, facts: Sequence[Fact], began: float, rules: Rules, now: Now, *, outage: str = ""
+) -> Step:
+    """Take what a look at the evidence has found; it `began` then, on the running clock.
+
+    `outage` is the id that the outage gets that this host takes to be one, if it does so now.
+    """
+    plan, commands = elapse(plan, now)
+    plan, more = lost_contact.looked(plan, facts, began, rules, now, outage=outage)
+    return _decide(plan, commands + more, rules, now, may_ask=False)
 
 
 def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
     """Take a state that the server sent."""
     plan, commands = elapse(plan, now)
+    plan, more = lost_contact.contact(plan, rules)
+    commands += more
     sent = dict(plan.pings).get(state.echo)
     plan, nonce = _ping(plan, now)
     commands.append(Acknowledge(state.seq, nonce))
@@ -127,6 +152,7 @@ def heard(plan: Plan, state: State, rules: Rules, now: Now) -> Step:
         lease=min(max(0.3, state.lease), LONGEST_LEASE),
         refill_ratio=max(1.0, state.policy.refill_ratio),
     )
+    rules = replace(rules, confirm=min(rules.confirm, max(0.0, state.policy.restore_confirm)))
     known = host_power(state.upses, rules)
     vague = known.state is PowerState.UNKNOWN
     new = known.reason != plan.reason
@@ -219,7 +245,9 @@ def _on_battery(plan: Plan, known: UpsNews, rules: Rules, after: float) -> Step:
     if plan.phase is Phase.COMMITTED:
         return plan, []
     if plan.phase in (Phase.COUNTING, Phase.WAITING):
-        return replace(plan, after=min(plan.after, after), outage=known.outage), []
+        confirm = min(plan.confirm, rules.confirm)
+        after = min(plan.after, after)
+        return replace(plan, after=after, confirm=confirm, outage=known.outage), []
     plan = replace(
         waiting.forgotten(plan, rules),
         phase=Phase.COUNTING,
@@ -279,7 +307,12 @@ def _decide(plan: Plan, commands: list[Command], rules: Rules, now: Now, *, may_
 
 def _due(plan: Plan, rules: Rules, now: Now, *, may_ask: bool) -> Step:
     """Wait or commit, if it is time to."""
-    commands: list[Command] = []
+    if plan.alone.holds:
+        plan, commands, reason = lost_contact.due(plan, rules, now)
+        told = "there is no contact with the server, and all signs are of an outage"
+        plan, more = _commit(plan, rules, reason, told) if reason else (plan, [])
+        return plan, commands + more
+    commands = []
     if plan.phase is Phase.COUNTING and plan.left(rules) == 0.0 and plan.pending(rules):
         why = plan.due or f"deadline reached, {plan.spent:.0f} s of battery spent"
         plan, commands = waiting.begin(replace(plan, ordered=False), rules, why=why)
@@ -313,7 +346,8 @@ def _arm(plan: Plan, rules: Rules) -> Step:
     if plan.phase is not Phase.COMMITTED or not plan.rehearsed or rules.dry_run:
         return plan, []
     if plan.power is not PowerState.ON_BATTERY:
-        return replace(plan, phase=Phase.IDLE, outage="", why="", rehearsed=False), []
+        alone = Alone(ran=plan.alone.ran)
+        return replace(plan, phase=Phase.IDLE, outage="", why="", rehearsed=False, alone=alone), []
     plan = replace(plan, phase=Phase.COUNTING, rehearsed=False, ordered=False)
     text = f"no longer a dry run · outage {short(plan.outage)}"
     return plan, [Say(logging.WARNING, f"{text} · shutdown in {plan.left(rules) or 0.0:.0f} s")]

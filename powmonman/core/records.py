@@ -1,9 +1,9 @@
 """Frozen dataclasses to JSON objects and back, with nothing believed on the way in.
 
 Wire messages and the small state files share this. Unknown fields are ignored, missing ones take
-their default, and a value of the wrong type, a number that is not finite or a text that is too
-long raises `RecordError`. Control characters in texts are replaced, so that what a peer says can't
-forge a line of the log.
+their default, and a value of the wrong type, a number that is too large or not finite, or a text
+that is too long raises `RecordError`. Control characters in texts are replaced, so that what a peer
+says can't forge a line of the log.
 
 msgspec does the same faster, but has no wheel for 32-bit Raspberry Pis; the runner-up, pydantic,
 costs a client more memory than everything else together.
@@ -21,6 +21,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 LONGEST_TEXT = 1024
 MOST_ITEMS = 4096
+# Python reads up to 4300 digits, but writes no number of one digit more.
+LARGEST_INTEGER = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -118,7 +120,8 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
         return value
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         try:
-            return hint(value)
+            # Of anything but a text the enumeration would word a complaint, however deep it nests.
+            return hint(value if isinstance(value, str) else "")
         except ValueError:
             raise RecordError(f"{where} is none of {', '.join(hint)}") from None
     if type(value) is not hint:
@@ -127,6 +130,8 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
         if len(value) > LONGEST_TEXT:
             raise RecordError(f"{where} is longer than {LONGEST_TEXT} characters")
         return printable(value)
+    if hint is int and abs(value) > LARGEST_INTEGER:
+        raise RecordError(f"{where} is beyond {LARGEST_INTEGER}")
     return value
 
 

@@ -18,8 +18,9 @@ Rules:
    which it could be woken it is given up, once; it may still come back.
 6. After a power cut, an unclean boot of the server's host, everybody who was connected is due: the
    outage itself may not have been recorded.
-7. The operator's order overrules all that: nobody is woken after it. Whom he has shut down to be
-   woken again is due as after an outage, but is not woken before it is down.
+7. The operator's order overrules all that: whoever obeys it is not woken, nor anybody else who is
+   due while his mains are good. Whom an open outage had taken down before stays due. Whom he has
+   shut down to be woken again is due as after an outage, but is not woken before it is down.
 
 | fate     | event / guard                                           | next     | actions         |
 |----------|---------------------------------------------------------|----------|-----------------|
@@ -32,7 +33,8 @@ Rules:
 | given up | rule 2                                                  | as above | Settled         |
 | any      | connected in another boot while an outage is open       | due      |                 |
 | settled  | there in the next outage; a power cut                   | due      |                 |
-| any      | the operator's order                                    | ordered  |                 |
+| any      | the operator's order, unless already down in an outage  | ordered  |                 |
+| any      | says that it obeys the order                            | ordered  |                 |
 | ordered  | another boot; or the same one, long after the order     | none     |                 |
 
 With the last one that was due goes `Recovered`.
@@ -106,12 +108,14 @@ def begun(record: Recovery, ups: str, began: float, scene: Scene) -> Recovery:
 
 
 def ordered(record: Recovery, scene: Scene) -> Recovery:
-    """The operator has ordered the fleet to shut down: nobody is woken after it."""
-    hosts = {
-        name: replace(due, fate=Fate.ORDERED, tried=0.0)
-        for name, due in record.hosts.items()
-        if due.fate in {Fate.DUE, Fate.ORDERED, Fate.GIVEN_UP}
-    }
+    """The operator has ordered the fleet to shut down: whoever obeys is not woken after it."""
+    hosts = {}
+    for name, due in record.hosts.items():
+        if due.fate in {Fate.DUE, Fate.GIVEN_UP} and not _on_mains(due.known, scene):
+            # The outage has taken it down: it can't obey any more.
+            hosts[name] = due
+        elif due.fate in {Fate.DUE, Fate.ORDERED, Fate.GIVEN_UP}:
+            hosts[name] = replace(due, fate=Fate.ORDERED, tried=0.0)
     for name, host in scene.hosts.items():
         if host.connected:
             hosts[name] = Due(host.known, Fate.ORDERED)
@@ -162,15 +166,19 @@ def look(record: Recovery, scene: Scene, limits: Limits) -> tuple[Recovery, list
     )
     actions: list[Action] = []
     was_open = bool(record.open)
+    for name, host in scene.hosts.items():
+        due = record.hosts.get(name)
+        same = due is not None and due.known.boot == host.known.boot
+        if host.obeys and not (same and due is not None and due.fate is Fate.ORDERED):
+            record.hosts[name] = Due(host.known, Fate.ORDERED)
     _joined(record, scene)
-    for name, due in list(record.hosts.items()):
-        host = scene.hosts.get(name)
-        after = _watched(due, host, scene, observed)
+    for name, before in list(record.hosts.items()):
+        after = _watched(before, scene.hosts.get(name), scene, observed)
         if after is None:
             del record.hosts[name]
             continue
         record.hosts[name] = after
-        if after.fate is not due.fate:
+        if after.fate is not before.fate:
             actions.append(Settled(name, after.fate))
     actions += _wake(record, scene, limits, observed)
     if was_open and not record.open and (back := record.those(Fate.BACK)):
@@ -216,15 +224,19 @@ def closed(ups: Supply, good: float, limits: Limits) -> str:
     return ""
 
 
-def hindrance(record: Recovery, name: str, scene: Scene, limits: Limits) -> str:
-    """Why the host `name`, which is due, is not being woken; empty if it is."""
-    known = record.hosts[name].known
-    if reason := unready(record, known, scene, limits):
+def hindrances(record: Recovery, scene: Scene, limits: Limits) -> dict[str, str]:
+    """Why each host that is due is not being woken; empty if it is."""
+    before = _before(record)
+    return {name: _hindrance(record, name, before[name], scene, limits) for name in record.open}
+
+
+def _hindrance(record: Recovery, name: str, before: set[str], scene: Scene, limits: Limits) -> str:
+    due = record.hosts[name]
+    if reason := unready(record, due.known, scene, limits):
         return reason
     if name == scene.going:
         return "still going down"
-    before = _before(record)[name]
-    if before and record.hosts[name].held < limits.give_up:
+    if before and due.held < limits.give_up:
         return f"after {', '.join(sorted(before))}"
     return ""
 

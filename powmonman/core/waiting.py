@@ -18,7 +18,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from powmonman.core.announcing import ORDERED, names, of_outage, waiting_text, warning
+from powmonman.core.announcing import ORDERED, names, of_outage, unless, waiting_text, warning
 from powmonman.core.plan import Command, Phase, Plan, Rules, Say
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def begin(plan: Plan, rules: Rules, *, why: str) -> Step:
     plan = replace(plan, phase=Phase.WAITING, holding=False, rehearsed=False)
     left = plan.left(rules) or 0.0
     plan = replace(plan, said=left, why=_why(plan, rules))
-    unless = "" if plan.ordered else ", unless the mains return"
+    ending = unless(plan)
     text = f"This host shuts down when {_are(plan.pending(rules), 'down')}, in at most {left:.0f} s"
     return plan, [
         Say(logging.WARNING, f"{why} · {waiting_text(plan, rules)}{of_outage(plan)}"),
-        warning(rules, f"{text}{unless}."),
+        warning(rules, f"{text}{',' if ending else ''}{ending}."),
     ]
 
 
@@ -85,7 +85,7 @@ def outcome(plan: Plan, rules: Rules) -> str:
 
 
 def _why(plan: Plan, rules: Rules) -> str:
-    cause = ORDERED if plan.ordered else plan.due
+    cause = ORDERED if plan.ordered else plan.alone.evidence if plan.alone.holds else plan.due
     pending = plan.pending(rules)
     waits = f"waiting for {names(pending)}" if pending else ""
     return "; ".join(filter(None, (cause, waits)))

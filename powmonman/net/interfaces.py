@@ -122,7 +122,8 @@ def _ipv6_names() -> set[str]:
         lines = Path("/proc/self/net/if_inet6").read_text("ascii", errors="replace").splitlines()
     except OSError:
         return set()
-    return {line.split()[5] for line in lines if line.startswith("fe80")}
+    columns = (line.split() for line in lines if line.startswith("fe80"))
+    return {each[5] for each in columns if len(each) > 5}
 
 
 def _ask(query: socket.socket, request: int, name: str, address: str = "") -> bytes:

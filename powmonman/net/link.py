@@ -86,12 +86,34 @@ def link_to(to: Target) -> Link:
         OSError: No route leads there, or this system can't tell.
     """
     name = socket.if_indextoname(_interface_to(to))
-    cards = _cards(name) or [name]
+    below = _cards(name) or [name]
     return Link(
         interface=name,
-        up=_has_carrier(name) and any(map(_has_carrier, cards)),
-        changes=sum(map(_changes, {name, *cards})),
+        up=bool(_carrier(name)) and any(map(_carrier, below)),
+        changes=changes(name),
     )
+
+
+def carrier(interface: str) -> bool | None:
+    """Whether the link of an interface is up, as `link_to` says it.
+
+    None: this can't be told, as the interface or a card below it is gone, or was switched off.
+    """
+    states = [_carrier(name) for name in (interface, *_cards(interface))]
+    if None in states:
+        return None
+    own, *cards = states
+    return bool(own) and (not cards or any(cards))
+
+
+def changes(interface: str) -> int:
+    """How often an interface and the cards below it have gained or lost their carriers."""
+    return sum(map(_changes, {interface, *_cards(interface)}))
+
+
+def cards() -> list[str]:
+    """Return the network cards of this host: its interfaces but for those made of others."""
+    return sorted(path.parent.name for path in INTERFACES.glob("*/device"))
 
 
 def _interface_to(to: Target) -> int:
@@ -138,8 +160,10 @@ def _ask_kernel(kind: int, body: bytes) -> bytes:
         kernel.settimeout(0.02)
         kernel.sendto(request, (0, 0))
         answer = kernel.recv(4096)
+    if len(answer) < _HEADER.size + _ROUTE.size:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
     if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
-        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0]) & 0xFFFF
         raise OSError(number, os.strerror(number))
     return answer
 
@@ -147,7 +171,7 @@ def _ask_kernel(kind: int, body: bytes) -> bytes:
 def _outgoing(answer: bytes) -> int:
     length, kind, _, _, _ = _HEADER.unpack_from(answer)
     at = _HEADER.size + _ROUTE.size
-    while kind == _RTM_NEWROUTE and at + 4 <= min(length, len(answer)):
+    while kind == _RTM_NEWROUTE and at + 8 <= min(length, len(answer)):
         size, name = struct.unpack_from("=HH", answer, at)
         if name == _RTA_OIF:
             return int(struct.unpack_from("=I", answer, at + 4)[0])
@@ -171,12 +195,12 @@ def _cards(name: str, depth: int = _DEPTH) -> list[str]:
     return found
 
 
-def _has_carrier(name: str) -> bool:
+def _carrier(name: str) -> bool | None:
     try:
         # An interface that is switched off gives EINVAL.
         return (INTERFACES / name / "carrier").read_text("ascii").strip() == "1"
     except OSError:
-        return False
+        return None
 
 
 def _changes(name: str) -> int:

@@ -34,7 +34,8 @@ CLIENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # and the name o
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
 _HANDSHAKE_LIMIT = 64 * 1024
 _SLICE = 4096  # a BIO keeps the size of the largest write it ever saw
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# No dash in between: a file of beginnings without an end would take the square of its length.
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
 class IdentityError(Exception):

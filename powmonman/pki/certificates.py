@@ -32,9 +32,10 @@ from powmonman.net.tls import SERVER_NAME
 
 _FIRST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LAST = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+# Up to the next dashes: beginnings without an end would take the square of the file's length.
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?")
 _KEY = re.compile(
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----))+-----END [A-Z ]*PRIVATE KEY-----\n?"
 )
 
 
@@ -174,9 +175,12 @@ def load_certificates(pem: bytes) -> tuple[Certificate, ...]:
     Raises:
         ValueError: One of them is garbage.
     """
-    return tuple(
-        Certificate(x509.load_pem_x509_certificate(one)) for one in _CERTIFICATE.findall(pem)
-    )
+    try:
+        return tuple(
+            Certificate(x509.load_pem_x509_certificate(one)) for one in _CERTIFICATE.findall(pem)
+        )
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def load_identity(pem: bytes) -> Identity:

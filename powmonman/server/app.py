@@ -198,10 +198,11 @@ class Server:
         """Remember first, then tell: what an outage takes down must be known after a power cut."""
         self._scribe.mains(self._upses.supplies())
         if monitor.supply.state is PowerState.ON_BATTERY:
-            await asyncio.gather(
-                self._memory.keep(self._upses.supplies(), changed=True), self._waker.begin(monitor)
-            )
-            monitor.held = None
+            with self._upses.untold(monitor.name):
+                await asyncio.gather(
+                    self._memory.keep(self._upses.supplies(), changed=True),
+                    self._waker.begin(monitor),
+                )
             self._publish_news()
         else:
             self._publish_news()
@@ -295,6 +296,7 @@ class Server:
             return Error(f"this is fleet {self._config.fleet}, not {message.fleet}")
         log.critical("the whole fleet is shut down, as ordered by the user with uid %d", user)
         self._drilling.stop("the operator shuts the fleet down")
+        self._drilling.live.stop("the operator shuts the fleet down")
         self._order = Given()
         self._waker.order()
         self._publish_news()

@@ -158,7 +158,7 @@ class Archive:
         with self._opened() as base:
             if base.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 self._set_aside("damaged")
-            return dict(base.execute("SELECT host, noted FROM diary"))
+            return dict(base.execute("SELECT host, CAST(noted AS INTEGER) FROM diary"))
 
     def write(self, jobs: Sequence[Job]) -> None:
         """Write `jobs` in one transaction, all or none.
@@ -186,6 +186,9 @@ class Archive:
                 yield base
         except NewerError as error:
             self._set_aside(str(error), "newer")
+        except UnicodeDecodeError:
+            # SQLite's own complaint quotes what stands in the file.
+            self._set_aside("damaged")
         except sqlite3.DatabaseError as error:
             if _code(error) not in _BROKEN:
                 raise
@@ -206,7 +209,11 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    base = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    # A damage that SQLite does not see must not end whoever reads: neither a letter, nor, by the
+    # casts below, a value of another type than its column's.
+    base.text_factory = lambda text: text.decode("utf-8", "replace")
+    return base
 
 
 def migrate(base: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -289,7 +296,11 @@ def _count(base: sqlite3.Connection, outage: str, source: str, kind: str = "") -
 
 
 def _began(base: sqlite3.Connection, outage: str) -> Stamp | None:
-    row = base.execute("SELECT boot_id, began, wall FROM outage WHERE id = ?", (outage,)).fetchone()
+    row = base.execute(
+        "SELECT CAST(boot_id AS TEXT), CAST(began AS REAL), CAST(wall AS REAL)"
+        " FROM outage WHERE id = ?",
+        (outage,),
+    ).fetchone()
     return None if row is None else Stamp(*row)
 
 
@@ -325,6 +336,8 @@ def read(path: Path) -> list[Record]:
     except sqlite3.OperationalError as error:
         if _code(error) not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
+    except UnicodeDecodeError:
+        raise sqlite3.DatabaseError("it is damaged") from None
     return _read_interrupted(path)
 
 
@@ -352,15 +365,18 @@ def _records(base: sqlite3.Connection) -> list[Record]:
     base.execute("BEGIN")
     moments: dict[str, list[Moment]] = {}
     for outage, source, *rest in base.execute(
-        "SELECT outage, source, kind, at, host, text, wall, boot, seq FROM moment"
+        "SELECT CAST(outage AS TEXT), CAST(source AS TEXT), CAST(kind AS TEXT), CAST(at AS REAL),"
+        " CAST(host AS TEXT), CAST(text AS TEXT), CAST(wall AS REAL), CAST(boot AS TEXT),"
+        " CAST(seq AS INTEGER) FROM moment"
     ):
         kind, at, host, text, wall, boot, seq = rest
         moments.setdefault(outage, []).append(
             Moment(kind, at, host, text, wall, boot, own=bool(source), seq=seq)
         )
     rows = base.execute(
-        "SELECT id, ups, drill, boot_id, began, wall, length, claimed_by FROM outage"
-        " ORDER BY rowid DESC"
+        "SELECT CAST(id AS TEXT), CAST(ups AS TEXT), drill, CAST(boot_id AS TEXT),"
+        " CAST(began AS REAL), CAST(wall AS REAL), CAST(length AS REAL), CAST(claimed_by AS TEXT)"
+        " FROM outage ORDER BY rowid DESC"
     )
     return [
         Record(

@@ -10,6 +10,7 @@ once it is down. It waits for no other host: none of them goes.
 | going   | it is down                                       | waking | `GOING`       |
 | waking  | it says hello with another boot id               | back   | `give_up`     |
 | any     | a UPS is no longer on mains                      | failed |               |
+| any     | the operator shuts the whole fleet down          | failed |               |
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Live:
         self._boot = ""
         self._given: Given | None = None
         self._phase = ""
-        self._reason = ""
+        self._reason = self._stopped = ""
         self._times: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -89,8 +90,13 @@ class Live:
             return reason
         self._host, self._boot = host, host.hello.boot_id
         self._phase, self._reason, self._times, self._given = "ordered", "", {}, None
+        self._stopped = ""
         self._task = asyncio.create_task(self._run(host))
         return ""
+
+    def stop(self, reason: str) -> None:
+        """End it; what becomes of the host is not its matter any more."""
+        self._stopped = reason
 
     def order(self, name: str) -> Order | None:
         """Return the order, for the one host that is meant."""
@@ -159,7 +165,7 @@ class Live:
 
     async def _until(self, what: str, began: float, done: Callable[[], bool]) -> None:
         while not done():
-            if reason := self._ways.trouble():
+            if reason := self._stopped or self._ways.trouble():
                 raise _TroubleError(reason)
             await asyncio.sleep(EVERY)
         self._times[what] = boottime() - began

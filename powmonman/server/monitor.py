@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from powmonman.config.schema import ServerConfig
     from powmonman.config.sources import Ups
-    from powmonman.core.messages import UpsNews
     from powmonman.sensors import Sensor
 
 log = logging.getLogger("powmonman.server")
@@ -72,11 +71,7 @@ def charged(supply: Supply) -> str:
 
 
 class Monitor:
-    """Watches one UPS.
-
-    Attributes:
-        held: What is told instead of `supply` until its outage is kept; None: `supply` is told.
-    """
+    """Watches one UPS."""
 
     def __init__(
         self,
@@ -90,7 +85,6 @@ class Monitor:
         self.ups = ups
         self.sensor = sensor
         self.supply = supply
-        self.held: Supply | None = None
         self._changed = changed
         self._noticed: set[str] = set()
 
@@ -99,10 +93,6 @@ class Monitor:
         """Whether the sensor was looked at lately; the watchdog restarts a server that stopped."""
         longest = self.sensor.poll + 2 * self.sensor.patience + 1
         return self.supply.at is None or boottime() - self.supply.at < longest
-
-    def news(self, now: float) -> UpsNews:
-        """Return what clients are told."""
-        return (self.held or self.supply).news(now)
 
     async def run(self) -> None:
         """Watch until cancelled. A sensor's fault is a reading, never the end."""
@@ -123,12 +113,7 @@ class Monitor:
             self.supply = self.supply.verified(closer, boottime(), secrets.token_hex(16))
         if _told(before) != _told(self.supply):
             self._say(before)
-            if self.supply.state is PowerState.ON_BATTERY:
-                self.held = before
-            try:
-                await self._changed(self)
-            finally:
-                self.held = None
+            await self._changed(self)
         self._notice()
 
     def _notice(self) -> None:

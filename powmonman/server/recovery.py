@@ -15,7 +15,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from powmonman.core import recovery
 from powmonman.core.due import (
@@ -33,7 +33,7 @@ from powmonman.core.due import (
     Woken,
 )
 from powmonman.core.events import RecoverySeen
-from powmonman.core.records import RecordError, from_json, to_json
+from powmonman.core.records import RecordError, from_json, printable, to_json
 from powmonman.core.timeline import Kind
 from powmonman.net.wake import digits
 from powmonman.server import waking
@@ -61,6 +61,8 @@ PROBE_EVERY = 600.0
 RETRY_EVERY = 30.0
 AWAKE = frozenset({"idle", "counting", "waiting"})
 MOST_NAMES, MOST_MACS = 64, 16
+
+T = TypeVar("T")
 
 
 class Waker:
@@ -93,6 +95,7 @@ class Waker:
         self._written_at = boottime()
         self._due = asyncio.Event()
         self._going = self._error = ""
+        self._ordered_at: float | None = None
         self._record = self._recalled() if self.enabled else Recovery()
 
     @property
@@ -162,6 +165,7 @@ class Waker:
 
     def order(self) -> None:
         """The operator has ordered the fleet to shut down."""
+        self._ordered_at = boottime()
         if self.enabled:
             with self._survived():
                 self._record = recovery.ordered(self._record, self._scene())
@@ -237,13 +241,14 @@ class Waker:
 
     def report(self) -> dict[str, Any]:
         """Return what `powmonman status` shows."""
-        scene = self._scene()
+        why = recovery.hindrances(self._record, self._scene(), self._limits)
         return {
             "enabled": self.enabled,
             "cause": self._record.cause,
             "open": list(self._record.open),
             "hosts": [
-                self._row(name, due, scene) for name, due in sorted(self._record.hosts.items())
+                self._row(name, due, why.get(name, ""))
+                for name, due in sorted(self._record.hosts.items())
             ],
         }
 
@@ -255,9 +260,8 @@ class Waker:
             known = due.known if due else self._record.connected.get(name, Known())
         return waking.means(self._config.recovery, name, known)
 
-    def _row(self, name: str, due: Due, scene: Scene) -> dict[str, Any]:
+    def _row(self, name: str, due: Due, why: str) -> dict[str, Any]:
         open_ = due.fate is Fate.DUE
-        why = recovery.hindrance(self._record, name, scene, self._limits) if open_ else ""
         waking_ = open_ and due.wakes > 0 and not why
         return {
             "name": name,
@@ -307,7 +311,18 @@ class Waker:
             awake=host.connected and phase in AWAKE,
             committed=phase == "committed" and not rehearses,
             told=host.connected and host.told == state_id,
+            obeys=host.connected
+            and self._in_order
+            and host.spoke
+            and host.status.ordered
+            and not rehearses,
         )
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether somebody may be obeying the order to the whole fleet; a live drill's is none."""
+        at = self._ordered_at
+        return at is not None and boottime() - at < recovery.ORDER_LASTS
 
     def _known_of(self, host: Host) -> Known:
         hello, kept = host.hello, self._known.get(host.name)
@@ -429,13 +444,14 @@ class Waker:
         await self._disk.write({"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)})
 
     def _recalled(self) -> Recovery:
-        kept = read_json(self._disk.path, LARGEST)
-        if kept is None:
+        kept = read_json(self._disk.path, LARGEST) or {}
+        record, whole = _record(kept.get("recovery"))
+        if not whole:
             if not os.path.lexists(self._disk.path):
                 return Recovery()
             log.error("%s can't be read: every host that is known is due", self._disk.path)
-            return self._assumed()
-        record = recovery.resumed(_record(kept.get("recovery")))
+            return replace(record, hosts=self._assumed() | record.hosts, cause=boot_id())
+        record = recovery.resumed(record)
         same_boot = bool(boot_id()) and kept.get("boot_id") == boot_id()
         if not same_boot and kept.get("clean") is not True:
             log.warning("this host was not shut down: whoever was connected then is due")
@@ -444,34 +460,41 @@ class Waker:
             log.warning("due to be brought back: %s", ", ".join(sorted(record.open)))
         return record
 
-    def _assumed(self) -> Recovery:
+    def _assumed(self) -> dict[str, Due]:
         names = {*self._config.clients, *self._config.recovery.hosts}
         places = self._config.order.hosts
-        hosts = {
+        return {
             name: Due(Known(wait_for=places[name].wait_for if name in places else ()))
             for name in names
         }
-        return Recovery(hosts, cause=boot_id())
 
 
-def _record(kept: object) -> Recovery:
-    """Return as much of a record as can be read: one host must not cost the others."""
+def _record(kept: object) -> tuple[Recovery, bool]:
+    """Return as much of a record as can be read, and whether it is one at all.
+
+    One host must not cost the others, nor be forgotten: one that can't be read is due.
+    """
     part = kept if isinstance(kept, dict) else {}
-    cause = part.get("cause")
-    return Recovery(
-        hosts=_each(Due, part.get("hosts")),
-        connected=_each(Known, part.get("connected")),
+    hosts, connected, cause = part.get("hosts"), part.get("connected"), part.get("cause")
+    there = {name: _one(Known, value) or Known() for name, value in _named(connected).items()}
+    due = {name: _one(Due, value) for name, value in _named(hosts).items()}
+    record = Recovery(
+        hosts={name: each or Due(there.get(name, Known())) for name, each in due.items()},
+        connected=there,
         cause=cause if isinstance(cause, str) else "",
     )
+    return record, isinstance(hosts, dict) and isinstance(connected, dict)
 
 
-def _each(cls: type[Any], kept: object) -> dict[str, Any]:
-    found = {}
-    for name, value in (kept if isinstance(kept, dict) else {}).items():
-        if isinstance(value, dict):
-            with contextlib.suppress(RecordError):
-                found[name] = from_json(cls, value)
-    return found
+def _named(kept: object) -> dict[str, Any]:
+    found = kept if isinstance(kept, dict) else {}
+    return {printable(name): value for name, value in found.items()}
+
+
+def _one(cls: type[T], value: object) -> T | None:
+    with contextlib.suppress(RecordError):
+        return from_json(cls, value) if isinstance(value, dict) else None
+    return None
 
 
 def _supply(monitor: Monitor, now: float) -> Supply:

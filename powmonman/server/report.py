@@ -24,6 +24,7 @@ def policy_of(config: ServerConfig) -> Policy:
         charge_drop=policy.charge_drop,
         runtime_below=policy.runtime_below,
         low_battery=policy.low_battery,
+        restore_confirm=min((ups.restore_confirm for ups in config.upses.values()), default=5.0),
     )
 
 

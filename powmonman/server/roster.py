@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from powmonman.config.order_keys import Order, Place
@@ -311,6 +311,7 @@ class Roster:
             "upses": hello.upses if hello else (),
             "min_supplies": hello.min_supplies if hello else 1,
             "dry_run": hello.dry_run if hello else False,
+            "on_lost_contact": asdict(hello.on_lost_contact) if hello else None,
             "version": hello.version if hello else "",
             "boot_id": hello.boot_id if hello else "",
             "certificate_expired": host.expired,

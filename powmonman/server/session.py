@@ -124,15 +124,20 @@ class Session(asyncio.Protocol):
                 return
         try:
             for line in self._lines.feed(plain):
+                if not self._open:
+                    # What follows the last word is not even refused.
+                    return
                 self._hear(decode(line))
         except ProtocolError as error:
             self.fail(str(error))
         if self._pipe.eof:
             self.close()
 
+    @property
+    def _open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def _hear(self, message: Message) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
         self.heard = boottime()
         if self.heard - self._second >= 1.0:
             self._second, self._messages = self.heard, 0

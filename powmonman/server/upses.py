@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from powmonman import sensors
 from powmonman.core.forecast import Battery
+from powmonman.core.messages import UpsNews
+from powmonman.core.outage import UNSETTLED
+from powmonman.core.power import PowerState
 from powmonman.server.budget import Pack
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from typing import Any
 
     from powmonman.config.schema import ServerConfig
-    from powmonman.core.messages import UpsNews
     from powmonman.core.outage import Supply
     from powmonman.server.memory import Memory
 
@@ -41,6 +44,8 @@ class Upses:
         self._memory = memory
         self._changed = changed
         self._keep_running = keep_running
+        self._told: dict[str, UpsNews] = {}
+        self._held: dict[str, UpsNews] = {}
 
     def watch(self, config: ServerConfig, before: ServerConfig | None = None) -> None:
         """Watch those of `config`, and no others; `before` is what was watched by so far.
@@ -75,7 +80,18 @@ class Upses:
     def news(self) -> dict[str, UpsNews]:
         """Return what clients are told of them now."""
         now = boottime()
-        return {name: monitor.news(now) for name, monitor in self.monitors.items()}
+        fresh = {name: supply.news(now) for name, supply in self.supplies().items()}
+        self._told = {name: self._held.get(name, news) for name, news in fresh.items()}
+        return self._told
+
+    @contextlib.contextmanager
+    def untold(self, name: str) -> Iterator[None]:
+        """Go on telling what was told last of one UPS, by heartbeats too, for the time being."""
+        self._held[name] = self._told.get(name, UpsNews(PowerState.UNKNOWN, reason=UNSETTLED))
+        try:
+            yield
+        finally:
+            self._held.pop(name, None)
 
     def packs(self) -> dict[str, Pack]:
         """Return them as the budget of the order needs them."""

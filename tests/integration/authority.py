@@ -47,8 +47,8 @@ class Authority:
         """Return the identity of a host."""
         return self._directory / "hosts" / f"{name}.pem"
 
-    def forge(self, name: str, *, serves: bool) -> Path:
-        """Sign, with the true CA's key, a name and a role that don't belong together."""
+    def forge(self, name: str, *, serves: bool, years: tuple[int, int] = (1970, 9999)) -> Path:
+        """Sign, with the true CA's key, what an honest one would not."""
         ca_pem = (self._directory / "ca.pem").read_bytes()
         ca = x509.load_pem_x509_certificate(ca_pem)
         signer = load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
@@ -61,8 +61,8 @@ class Authority:
             .issuer_name(ca.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
-            .not_valid_after(dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
+            .not_valid_before(dt.datetime(years[0], 1, 1, tzinfo=dt.UTC))
+            .not_valid_after(dt.datetime(years[1], 12, 31, tzinfo=dt.UTC))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
@@ -75,7 +75,7 @@ class Authority:
             )
             .sign(signer, hashes.SHA256())
         )
-        identity = self._directory / f"forged-{name}-{'server' if serves else 'client'}.pem"
+        identity = self._directory / f"forged-{name}-{serves}-{years[0]}.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         identity.write_bytes(private + leaf.public_bytes(Encoding.PEM) + ca_pem)
         identity.chmod(0o600)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .authority import Authority
 from .fleet import Fleet
-from .stage import Stage
+from .stage import Stage, plays_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,11 +59,6 @@ def fleet(new_fleet: Callable[[], Fleet]) -> Fleet:
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest, make_fleet: Callable[[], Fleet]) -> Iterator[Stage]:
     """Play the tests that are marked `together`, at the same time."""
-    chosen = [
-        item.function.play
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item.function, "play")
-    ]
-    stage = Stage(chosen, make_fleet)
+    stage = Stage(plays_below(Path(__file__).parent, request.session.items), make_fleet)
     yield stage
     stage.close()

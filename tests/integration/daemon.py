@@ -66,6 +66,13 @@ class Daemon:
             section[last] = value
         self.config.write_text(yaml.safe_dump(self.settings), encoding="utf-8")
 
+    def begins_with(self, script: str) -> None:
+        """Let it run `script` before anything of its own."""
+        startup = self.directory / "startup"
+        startup.mkdir()
+        (startup / "sitecustomize.py").write_text(script, encoding="utf-8")
+        self.environment["PYTHONPATH"] = f"{startup}:{program()}"
+
     def start(self) -> Daemon:
         """Start it, and return at once."""
         assert not self.running

@@ -98,7 +98,7 @@ class Fleet:
         """Run `powmonman ARGUMENTS` as on a host of this fleet."""
         return powmonman_command(*arguments, PATH=self._path)
 
-    def server(self, **changes: Any) -> Daemon:
+    def server(self, name: str = "server", **changes: Any) -> Daemon:
         """Return a server that is not started yet."""
         settings = {
             "fleet": "test",
@@ -118,7 +118,7 @@ class Fleet:
             "recovery": {"interfaces": ["lo"]},
             "log": {"level": "debug"},
         }
-        return self._new("server", "server", self.authority.server, settings, changes)
+        return self._new("server", name, self.authority.server, settings, changes)
 
     def client(self, name: str, *commands: Any, **changes: Any) -> Daemon:
         """Return a client that is not started yet; its final command is called `poweroff`.
@@ -179,7 +179,7 @@ class Fleet:
 
     def command(self, host: str, what: str, then: str = "", **options: Any) -> dict[str, Any]:
         """Return a command that leaves a trace, and goes on with the shell script `then`."""
-        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}; {then}'
+        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}\n{then}'
         return {"command": ["sh", "-c", script], **options}
 
     def _new(

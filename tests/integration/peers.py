@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -14,7 +15,7 @@ from powmonman.core.messages import Hello, encode
 from powmonman.net.tls import TlsPipe, client_context, server_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HELLO = encode(Hello(nonce=1, version="odd"))
@@ -24,12 +25,18 @@ TIMEOUT = 10.0
 class Caller:
     """Somebody with a certificate who says what he likes to a server."""
 
-    def __init__(self, identity: Path, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
-        self._pipe = TlsPipe(client_context(identity), server_side=False)
+    def __init__(self, identity: Path | ssl.SSLContext, port: int, *, buffer: int = 0) -> None:
+        self._socket = socket.socket()
+        if buffer:
+            # Before the connection, or the window is already open.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self._socket.settimeout(TIMEOUT)
+        context = identity if isinstance(identity, ssl.SSLContext) else client_context(identity)
+        self._pipe = TlsPipe(context, server_side=False)
         self._heard = b""
         self.closed = False
         try:
+            self._socket.connect(("127.0.0.1", port))
             while not self._pipe.handshaken:
                 self._socket.sendall(self._pipe.outgoing())
                 self._receive()
@@ -62,6 +69,10 @@ class Caller:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
     def _receive(self) -> None:
@@ -78,10 +89,20 @@ class Caller:
 
 
 class FalseServer:
-    """A server with a certificate that is not the server's; tells everybody of an old outage."""
+    """A server that is none, or a true one that was taken over; what it says is `answer`'s.
 
-    def __init__(self, identity: Path, port: int) -> None:
-        self._context = server_context(identity)
+    `answer` is given all that it has heard in this call, and how often it was asked; whatever it
+    returns is said. By itself it tells everybody of an old outage.
+    """
+
+    def __init__(
+        self,
+        identity: Path | ssl.SSLContext,
+        port: int,
+        answer: Callable[[bytes, int], bytes] = lambda _, turn: outage(turn),
+    ) -> None:
+        context = identity if isinstance(identity, ssl.SSLContext) else server_context(identity)
+        self._context, self._answer = context, answer
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", port))
@@ -103,7 +124,7 @@ class FalseServer:
 
     def _talk(self, connection: socket.socket) -> None:
         pipe = TlsPipe(self._context, server_side=True)
-        sequence = 0
+        before, turn = len(self.heard), 0
         while True:
             data = connection.recv(65536)
             try:
@@ -113,8 +134,8 @@ class FalseServer:
             if not data:
                 return
             if pipe.handshaken:
-                sequence += 1
-                pipe.send(_outage(sequence))
+                turn += 1
+                pipe.send(self._answer(self.heard[before:], turn))
                 connection.sendall(pipe.outgoing())
 
     def close(self) -> None:
@@ -125,11 +146,27 @@ class FalseServer:
         self._thread.join(TIMEOUT)
 
 
-def _outage(sequence: int) -> bytes:
-    ups = {"state": "on_battery", "outage": "f" * 32, "age": 1000.0, "spent": 1000.0}
+def nonce(heard: bytes) -> int:
+    """Return the last one that a client has said, 0 before the first."""
+    return int(re.findall(rb'"nonce":(\d+)', b'"nonce":0' + heard)[-1])
+
+
+def outage(sequence: int, *, echo: int = 1, lease: float = 1.0) -> bytes:
+    """Return a state that tells of an old outage."""
+    battery = {"state": "on_battery", "outage": "f" * 32, "age": 1000.0, "spent": 1000.0}
+    return _state(battery, sequence, echo, lease)
+
+
+def mains(sequence: int, *, echo: int, lease: float = 1.0) -> bytes:
+    """Return a state that says that all is well."""
+    return _state({"state": "on_mains"}, sequence, echo, lease)
+
+
+def _state(ups: dict[str, Any], sequence: int, echo: int, lease: float) -> bytes:
     policy = {"after": 1.0, "refill_ratio": 10.0}
-    state = {"type": "state", "id": "e" * 32, "lease": 1.0, "policy": policy, "upses": {"ups": ups}}
-    return json.dumps({**state, "seq": sequence, "echo": 1}).encode() + b"\n"
+    state = {"type": "state", "id": "e" * 32, "lease": lease, "policy": policy}
+    told = {**state, "upses": {"ups": ups}, "seq": sequence, "echo": echo}
+    return json.dumps(told).encode() + b"\n"
 
 
 @contextlib.contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from .fleet import Fleet
 
@@ -24,6 +27,17 @@ def together(play: Play) -> Callable[[Stage], None]:
     test.__name__, test.__doc__ = play.__name__, play.__doc__
     test.play = play  # type: ignore[attr-defined]
     return test
+
+
+def plays_below(directory: Path, items: Iterable[object]) -> list[Play]:
+    """Return the functions of the tests in `directory` that were marked, of those to be run."""
+    return [
+        item.function.play
+        for item in items
+        if isinstance(item, pytest.Function)
+        and hasattr(item.function, "play")
+        and item.path.is_relative_to(directory)
+    ]
 
 
 class Stage:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import json
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from .daemon import program, wait_for
+from powmonman.service.clock import boottime
+
+from .daemon import wait_for
+from .fleet import CONFIRM
 from .peers import HELLO, Caller, half_open
 from .stage import together
 
@@ -19,6 +22,24 @@ import powmonman.server.hub
 def sweep(self, lease):
     raise RuntimeError("a part of the server broke")
 powmonman.server.hub.Hub.sweep = sweep
+"""
+
+HANGING_CARD = """
+import os, time
+def fsync(file):
+    if "server-upses" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(600)
+os.fsync = fsync
+"""
+
+SLOW_CARD = """
+import os, time
+real = os.fsync
+def fsync(file):
+    if "server-recovery" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(1)
+    real(file)
+os.fsync = fsync
 """
 
 HANGING_DISK = """
@@ -73,10 +94,9 @@ def test_a_port_that_is_taken_is_an_error_and_not_half_a_server(fleet: Fleet) ->
 
 @together
 def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> None:
-    """Whoever opens the FIFO for writing waits for a reader, who never comes."""
     server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    server.begins_with(HANGING_CARD)
     fleet.up(server, nas)
-    os.mkfifo(server.state / f".server-upses.json.{server.pid}")
     began = fleet.mains("off")
     nas.says("on battery · outage", within=4)
     server.says("not written within 2 s · an outage would be forgotten")
@@ -90,13 +110,23 @@ def test_a_disk_that_hangs_delays_neither_the_news_nor_the_end(fleet: Fleet) -> 
 
 
 @together
+def test_nobody_is_told_of_an_outage_before_it_is_on_disk_who_may_go_down(fleet: Fleet) -> None:
+    """The power may go at any moment from then on; the card takes a second to write."""
+    server, nas = fleet.server(policy__after=60), fleet.client("nas")
+    server.begins_with(SLOW_CARD)
+    fleet.up(server, nas)
+    began = fleet.mains("off")
+    nas.says("on battery · outage")
+    assert boottime() - began >= CONFIRM + 1
+    kept = json.loads((server.state / "server-recovery.json").read_text("utf-8"))
+    assert "nas" in json.dumps(kept)
+
+
+@together
 def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None:
     """Whoever supervises it starts a whole one; clients that count go on counting."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(BROKEN_PART, encoding="utf-8")
     server = fleet.server()
-    server.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    server.begins_with(BROKEN_PART)
     server.start()
     assert server.ended() == 1
     assert server.said("CRITICAL the server ends: a part of the server broke")
@@ -105,11 +135,8 @@ def test_a_server_that_has_lost_a_part_ends_and_says_which(fleet: Fleet) -> None
 @together
 def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> None:
     """Nothing may supervise the client: it is not left dead, but connects again and counts on."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(BROKEN_NEWS, encoding="utf-8")
     server, nas = fleet.server(policy__after=4), fleet.client("nas")
-    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    nas.begins_with(BROKEN_NEWS)
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("an error that nobody thought of; the countdown goes on")
@@ -120,11 +147,8 @@ def test_a_countdown_outlives_an_error_that_nobody_thought_of(fleet: Fleet) -> N
 @together
 def test_a_countdown_waits_for_no_disk(fleet: Fleet) -> None:
     """The one on which the server's address is kept hangs from the first connection on."""
-    startup = fleet.path("startup")
-    startup.mkdir()
-    (startup / "sitecustomize.py").write_text(HANGING_DISK, encoding="utf-8")
     server, nas = fleet.server(policy__after=3), fleet.client("nas")
-    nas.environment["PYTHONPATH"] = f"{startup}:{program()}"
+    nas.begins_with(HANGING_DISK)
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     assert 3 - 0.05 <= fleet.down("nas") - lost_at <= 3 + 2.5

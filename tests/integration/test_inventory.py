@@ -25,6 +25,7 @@ RENDER = """
     __powmonman_probe: "{{ hostvars[inventory_hostname].__powmonman_probe | default(nothing) }}"
     nothing: {stdout: ""}
     role_path: "{{ repository }}/roles/powmonman"
+    dark: "{{ role_path }}/templates/dark.j2"
   roles: [powmonman, powmonman_server, powmonman_client]
   tasks:
     - name: Write what the host would get
@@ -46,6 +47,7 @@ RENDER = """
           ports: "{{ __powmonman_closed }}"
           unable: "{{ __powmonman_together.unable if 'pi' == inventory_hostname else [] }}"
           wakes: "{{ __powmonman_client_wakes }}"
+          dark: "{{ (lookup('ansible.builtin.template', dark) or '').splitlines() }}"
       tags: [render]
 """
 CASES = """
@@ -93,16 +95,20 @@ ORDERED = """
 powmonman_server: {hosts: {pi: {powmonman_server_recovery: {wake_after: 120}}}}
 powmonman_client:
   children:
-    web: {hosts: {web1: , web2: {powmonman_client_after: "300"}}}
+    web: {hosts: {web1: {powmonman_network_on_ups: true}, web2: {powmonman_client_after: "300"}}}
   hosts:
     pi: {powmonman_client_after: 1200}
     nas:
       powmonman_client_wait_for: [web, nas_users, database]
       powmonman_client_wait_timeout: 120
+      powmonman_client_on_lost_contact: {shutdown_after: 600.0, only_if: [no_carrier]}
     database:
+      powmonman_network_on_ups: false
       powmonman_client_after: 900.0
       powmonman_client_config: {wait_for: [web1], wait_timeout: 60}
-    desktop: {powmonman_client_shutdown_presets: [network_mounts]}
+    desktop:
+      powmonman_client_shutdown_presets: [network_mounts]
+      powmonman_client_on_lost_contact: {}
 nas_users: {hosts: {nas: , desktop: , printer: }}
 """
 CARD = '{"name": "%s", "macs": ["02:00:5e:10:00:0%d"], "wireless": %s, "wake": "%s"}'
@@ -262,6 +268,28 @@ def test_the_server_knows_the_places_of_all_hosts(ordered: dict[str, dict[str, A
         "nas": {"wait_for": ["web1", "web2", "desktop", "database"], "wait_timeout": 120},
         "web2": {"after": 300},
     }
+
+
+def test_what_a_host_does_when_it_is_cut_off_is_written_where_it_does_anything(
+    ordered: dict[str, dict[str, Any]],
+) -> None:
+    chosen = {"shutdown_after": 600, "only_if": ["no_carrier"]}
+    assert ordered["nas"]["client"]["on_lost_contact"] == chosen
+    assert [h for h in ordered if "on_lost_contact" in ordered[h]["client"]] == ["nas"]
+
+
+def test_the_roll_out_asks_for_hosts_that_have_not_said_what_a_dark_network_means_to_them(
+    ordered: dict[str, dict[str, Any]], example: dict[str, dict[str, Any]]
+) -> None:
+    """Not for a host on a switch that stays up, by evidence, or at its own risk; nor the server."""
+    told = ordered["pi"]["dark"]
+    assert len(told) == 3
+    assert "powmonman_network_on_ups is false" in told[0]
+    assert told[0].endswith("does not shut down: database.")
+    assert "Do the switches run from a UPS too?" in told[1]
+    assert told[1].endswith("does not shut down: web2.")
+    assert "Choose one of three" in told[2]
+    assert example["pi"]["dark"] == []
 
 
 def test_presets_are_written_as_they_are_named(ordered: dict[str, dict[str, Any]]) -> None:

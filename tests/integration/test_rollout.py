@@ -41,7 +41,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     rollout = Rollout(tmp_path_factory.mktemp("story"))
     try:
         return Story(
-            check=rollout.run("--check"),
+            check=rollout.run("--check", powmonman_network_on_ups=False),
             after_check=[name for name in rollout.files() if not name.startswith("cache/")],
             first=rollout.run(),
             second=rollout.run("-vvv"),
@@ -62,6 +62,21 @@ def rollout(tmp_path: Path) -> Rollout:
 def test_a_check_of_hosts_that_have_nothing_yet_passes_and_changes_nothing(story: Story) -> None:
     assert story.check.code == 0, story.check.output
     assert story.after_check == []
+
+
+def test_it_warns_once_of_hosts_that_a_dark_network_cuts_off_and_names_what_can_be_done(
+    story: Story,
+) -> None:
+    warning = "WARNING: powmonman_network_on_ups is false: the switches lose power with the mains."
+    assert story.check.text.count(warning) == 1
+    assert story.check.text.count("Choose one of three: put the switches on the UPS") == 1
+    assert "let these hosts go by evidence of their own" in story.check.text
+    assert "accept the risk knowingly, powmonman_client_on_lost_contact: {}" in story.check.text
+    assert "does not shut down: database." in story.check.text
+
+
+def test_it_is_quiet_where_the_network_is_on_the_ups(story: Story) -> None:
+    assert "powmonman_network_on_ups" not in story.first.text
 
 
 def test_a_roll_out_ends_with_a_fleet_that_works(story: Story) -> None:
@@ -215,6 +230,16 @@ RECORD = "{{ powmonman_prefix }}/usr/local/lib/powmonman/record"
             {"powmonman_client_wake": {"method": "command", "command": ["/usr/bin/ipmitool"]}},
             'Refused as powmonman_client_wake: ["/usr/bin/ipmitool"]',
             id="a command outside the prefix that wakes",
+        ),
+        pytest.param(
+            {"powmonman_client_on_lost_contact": {"shutdown_after": 60, "only_if": ["no_carrier"]}},
+            "powmonman_client_on_lost_contact: shutdown_after is 60, but must be at least 300",
+            id="lost contact that is taken for an outage too soon",
+        ),
+        pytest.param(
+            {"powmonman_client_on_lost_contact": {"shutdown_after": 600}},
+            "powmonman_client_on_lost_contact: needs both shutdown_after and only_if",
+            id="lost contact without evidence",
         ),
         pytest.param(
             {"powmonman_client_outlives": ["docker.service", "docker.socket"]},

@@ -42,6 +42,7 @@ def test_a_host_that_is_protected_has_no_faults(fleet: Fleet) -> None:
     assert (code, found["ok"], found["faults"]) == (0, True, [])
     assert found["facts"]["server"] == "127.0.0.1"
     assert found["facts"]["power"] == "on_mains"
+    assert found["facts"]["on_lost_contact"] == "stays up"
     code, found = verify(fleet, server)
     assert (code, found["ok"], found["faults"]) == (0, True, [])
     assert found["facts"]["upses"]["ups"]["state"] == "on_mains"

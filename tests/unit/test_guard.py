@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from powmonman.config.notify_keys import Notify, Template
 from powmonman.config.schema import ClientConfig, GuardConfig, Log, ServerConfig
 from powmonman.config.shutdown_keys import FleetPolicy, HostPolicy
 from powmonman.config.sources import Ups
-from powmonman.guard import derive, prepare
+from powmonman.guard import child, derive, prepare
 from powmonman.guard.prepare import Account, GuardError
 
 if TYPE_CHECKING:
@@ -254,3 +256,25 @@ def test_a_user_that_is_missing_or_root_is_refused() -> None:
         Account.named("nosuchuser")
     with pytest.raises(GuardError, match="never root"):
         Account.named("root")
+
+
+def test_only_its_own_word_makes_a_process_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever else speaks to the guard in its place is not heard."""
+    monkeypatch.setattr(child, "own_program", lambda: ["sh", "-c", "sleep 60"])
+    one = child.Child("server", tmp_path / "server.yml", None)
+    ear = one.start()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b"READY=1", ear.getsockname())
+        assert not one.listen()
+        assert not one.ready
+    finally:
+        one.signal(signal.SIGKILL)
+        one.stop()
+
+
+def test_a_guard_that_asks_for_more_unbroken_time_than_flapping_mains_give_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"policy.confirm: is 6, but must be at most ups.restore"):
+        parse("policy: {confirm: 6}\n", GuardConfig)

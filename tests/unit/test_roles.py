@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -138,6 +139,15 @@ def test_a_service_has_no_rights_and_keeps_its_plan_over_a_restart(unit: str) ->
     assert found["PrivateUsers"] == ["yes"]
 
 
+def test_a_host_that_is_cut_off_may_look_at_its_links_and_its_gateway_and_do_no_more() -> None:
+    """Carriers and batteries stand in /sys, routes in /proc/net, neighbours come by netlink."""
+    found = settings("powmonman-client.service")
+    assert found["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6 AF_NETLINK"]
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
+    hidden = {"ProcSubset", "PrivateNetwork", "IPAddressDeny", "InaccessiblePaths"}
+    assert hidden.isdisjoint(found)
+
+
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if "shutdown" in unit])
 def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
     assert settings(unit)["StartLimitIntervalSec"] == ["0"]
@@ -146,7 +156,28 @@ def test_no_number_of_requests_makes_the_root_boundary_deaf(unit: str) -> None:
 def test_the_request_is_taken_away_before_the_commands_run() -> None:
     assert settings("powmonman-shutdown.path")["PathExists"] == ["/run/powmonman/shutdown"]
     found = settings("powmonman-shutdown.service")
-    assert found["ExecStartPre"] == ["rm -f /run/powmonman/shutdown"]
+    request, taken = "/run/powmonman/shutdown", "/run/powmonman-shutdown"
+    assert found["ExecStartPre"] == [f"rm -rf {taken}", f"-mv -T {request} {taken}"]
+    (start,) = found["ExecStart"]
+    assert f"powmonman run-shutdown --request {taken} --config " in start
+
+
+@pytest.mark.parametrize("what", ["file", "link", "directory"])
+def test_root_takes_whatever_lies_there_out_of_the_clients_reach(tmp_path: Path, what: str) -> None:
+    (tmp_path / "powmonman").mkdir()
+    request, taken = tmp_path / "powmonman" / "shutdown", tmp_path / "powmonman-shutdown"
+    taken.mkdir()
+    if what == "file":
+        request.touch()
+    elif what == "link":
+        request.symlink_to("/nonexistent")
+    else:
+        request.mkdir()
+    for line in settings("powmonman-shutdown.service")["ExecStartPre"]:
+        command = line.lstrip("-").replace("/run/", f"{tmp_path}/").split()
+        subprocess.run(command, check=True)
+    assert not os.path.lexists(request)
+    assert os.path.lexists(taken)
 
 
 def test_the_check_takes_its_request_away_and_runs_no_command() -> None:
@@ -169,6 +200,40 @@ def test_the_client_brings_both_paths_to_root_with_it() -> None:
         "powmonman-shutdown.path powmonman-shutdown-check.path"
     ]
     assert settings("powmonman-shutdown-check.path")["PartOf"] == ["powmonman-shutdown.path"]
+
+
+def test_a_host_that_wants_more_unbroken_time_than_it_is_let_see_is_named() -> None:
+    own = {"policy": {"confirm": 8}}
+    hosts = {
+        "pi": {"powmonman_server_upses": {"rack": {"restore_confirm": 10}, "desk": None}},
+        "nas": {"powmonman_client_config": own},
+        "web": {},
+    }
+    known = {"__powmonman_servers": ["pi"], "__powmonman_clients": ["web", "nas"]}
+    said = fill("powmonman", "confirm", hostvars=hosts, **known).splitlines()
+    assert [line.partition(", but")[0] for line in said] == [
+        "nas: powmonman_client_config.policy.confirm is 8.0"
+    ]
+    assert "takes its mains for back after 5.0 s (restore_confirm)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "early"),
+    [
+        ("docker.service", False),
+        ("system-postgresql.slice", False),
+        ("srv-data.mount", False),
+        ("local-fs.target", True),
+        ("sysinit.target", True),
+        ("network.target", True),
+        ("-.mount", True),
+        ("docker.socket", True),
+    ],
+)
+def test_what_is_there_before_any_service_can_not_be_outlived(unit: str, early: bool) -> None:
+    text = (ROLES / "powmonman_client" / "templates" / "faults.j2").read_text("utf-8")
+    (known,) = re.findall(r"elif unit is match\('(.*)'\)", text)
+    assert bool(re.match(known.replace("\\\\", "\\"), unit)) is early
 
 
 def test_the_timer_drills_by_the_calendar_and_makes_up_for_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,3 +111,46 @@ def test_the_command_leaves_its_result_where_everybody_may_read_it(
         json.loads(capsys.readouterr().out) == json.loads(place.read_text()) == {"faults": ["no"]}
     )
     assert place.stat().st_mode & 0o777 == 0o644
+
+
+CIRCLE = """\
+sysinit.target: Found ordering cycle on systemd-timesyncd.service/start
+sysinit.target: Found dependency on local-fs.target/start
+sysinit.target: Found dependency on powmonman-client.service/start
+sysinit.target: Found dependency on sysinit.target/start
+sysinit.target: Job systemd-timesyncd.service/start deleted to break ordering cycle
+sysinit.target: Found ordering cycle on local-fs.target/start
+sysinit.target: Found dependency on powmonman-client.service/start
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "fault"),
+    [
+        (CIRCLE, "a circle (local-fs.target, powmonman-client.service): systemd would leave one"),
+        (CIRCLE.replace("powmonman-client", "another"), ""),
+        ("powmonman-client.service: Unknown key name 'Foo', ignoring.\n", ""),
+    ],
+)
+def test_a_circle_in_which_the_client_starts_is_a_fault(
+    tools: Path, tmp_path: Path, says: str, fault: str
+) -> None:
+    """systemd breaks it by leaving a unit out, perhaps this one."""
+    (tmp_path / "says").write_text(says, encoding="utf-8")
+    script = f"#!/bin/sh\ncat {tmp_path}/says >&2\n"
+    (tools / "systemd-analyze").write_text(script, encoding="utf-8")
+    (tools / "systemd-analyze").chmod(0o755)
+    check.circles.cache_clear()
+    found = check.circles()
+    check.circles.cache_clear()
+    assert (fault in found[0]) if fault else (found == ())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize(("before", "circle"), [("local-fs.target", 1), ("docker.service", 0)])
+def test_systemd_itself_finds_the_circle(tmp_path: Path, before: str, circle: int) -> None:
+    """The mount of a local disk, say, is there before any service."""
+    unit = tmp_path / "powmonman-example.service"
+    text = f"[Unit]\nAfter=network.target\nBefore={before}\n[Service]\nExecStart=/bin/true\n"
+    unit.write_text(text, encoding="utf-8")
+    assert len(check.circles(str(unit))) == circle

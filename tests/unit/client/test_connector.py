@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from powmonman.client import connector
+from powmonman.client import connector, names
 from powmonman.client.connector import Connector, candidates, mac_addresses, remember
 from powmonman.client.link import Link, LinkError
 from powmonman.config.schema import ClientConfig, Discovery
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Outcome = Exception | None
+Answer = tuple[str, ...] | OSError | threading.Event
 
 
 @pytest.fixture
@@ -127,8 +128,67 @@ def test_each_reason_is_worth_one_line(
     ]
 
 
+def test_a_flood_of_forged_servers_does_not_fill_the_log(
+    one: Connector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that are configured had their line before, and get the next one too."""
+    one._tell("pi.lan port 7444", "Connection refused")
+    for number in range(1000):
+        one._tell(f"127.7.0.{number} port 7444", "timed out")
+    one._tell("pi.lan port 7444", "timed out")
+    assert len(caplog.records) == connector.MOST_TOLD + 1
+    assert caplog.messages[-1] == "no connection: pi.lan port 7444: timed out"
+
+
 def places(config: ClientConfig) -> list[tuple[str, int]]:
     return list(candidates(config, lambda: False))
+
+
+@pytest.fixture(autouse=True)
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+    """Return what is answered for each name; a callable is called first."""
+    known: dict[str, Answer] = {"pi.lan": ("192.0.2.5",)}
+
+    def resolve(name: str) -> tuple[str, ...]:
+        answer = known[name]
+        if isinstance(answer, threading.Event):
+            answer.wait(20)
+            return ("192.0.2.6",)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(names, "_resolve", resolve)
+    monkeypatch.setattr(connector, "WAIT", 0.3)
+    return known
+
+
+def test_a_name_that_hangs_holds_up_nobody_and_is_asked_for_once(
+    config: ClientConfig, dns: dict[str, Answer]
+) -> None:
+    """Its DNS server has lost its power with the mains."""
+    remember(config, "192.0.2.8", 7445)
+    config = replace(config, servers=("pi.lan", "192.0.2.7"))
+    dns["pi.lan"] = hanging = threading.Event()
+    asked, told = names.Names(), {}
+    before = threading.active_count()
+    for _ in range(3):
+        found = list(candidates(config, lambda: False, asked, told.__setitem__))
+        assert found == [("192.0.2.7", 7444), ("192.0.2.8", 7445)]
+    assert told == {"pi.lan port 7444": "no answer to the question for its address yet"}
+    assert threading.active_count() <= before + 1
+    hanging.set()
+    found = list(candidates(config, lambda: False, asked))
+    assert found == [("192.0.2.6", 7444), ("192.0.2.7", 7444), ("192.0.2.8", 7445)]
+
+
+def test_a_name_that_has_no_address_is_told_with_its_reason(
+    config: ClientConfig, dns: dict[str, Answer]
+) -> None:
+    dns["pi.lan"] = OSError(-2, "Name or service not known")
+    told: dict[str, str] = {}
+    assert list(candidates(config, lambda: False, tell=told.__setitem__)) == [("192.0.2.7", 7444)]
+    assert told == {"pi.lan port 7000": "Name or service not known"}
 
 
 def test_addresses_are_tried_before_the_last_one_and_that_before_the_lan(
@@ -139,17 +199,19 @@ def test_addresses_are_tried_before_the_last_one_and_that_before_the_lan(
 
     monkeypatch.setattr(connector, "search", search)
     remember(config, "192.0.2.8", 7445)
-    configured = [("192.0.2.7", 7444), ("pi.lan", 7000)]
+    configured = [("192.0.2.7", 7444), ("192.0.2.5", 7000)]
     assert places(config) == [*configured, ("192.0.2.8", 7445)]
     looking = replace(config, discovery=Discovery(enabled=True))
     assert places(looking) == [*configured, ("192.0.2.8", 7445), ("192.0.2.9", 7444)]
 
 
-@pytest.mark.parametrize("kept", [[], {"host": 1, "port": 2}, {"host": "h"}, {"port": 1}])
+@pytest.mark.parametrize(
+    "kept", [[], {"host": 1, "port": 2}, {"host": "h"}, {"port": 1}, {"host": "pi.lan", "port": 1}]
+)
 def test_a_last_address_that_is_none_is_passed_over(config: ClientConfig, kept: object) -> None:
     with open(f"{config.state_dir}/last-server.json", "w", encoding="utf-8") as file:
         json.dump(kept, file)
-    assert places(config) == [("192.0.2.7", 7444), ("pi.lan", 7000)]
+    assert places(config) == [("192.0.2.7", 7444), ("192.0.2.5", 7000)]
 
 
 def test_an_address_is_written_only_when_it_is_new(config: ClientConfig, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from powmonman.client.agent import Agent
 from powmonman.client.diary import AGAIN, MOST_ENTRIES, SETTLE, Diary
 from powmonman.config.schema import ClientConfig, Tls
 from powmonman.core.messages import LONGEST_LINE, Drill, Entry, Policy, State, UpsNews, encode
-from powmonman.core.plan import Phase, Plan, Rules, Run
+from powmonman.core.plan import Alone, Phase, Plan, Rules, Run
 from powmonman.core.power import PowerState
 from powmonman.core.timeline import Kind
 from powmonman.service.logs import Logs
@@ -309,3 +310,29 @@ def test_an_error_in_the_diary_does_not_reach_the_countdown(
     host.diary.follow(Plan(), Plan(phase=Phase.COUNTING, outage="o1"), Rules())
     host.diary.contact(Plan(phase=Phase.COUNTING, outage="o1"), lost="gone")
     host.diary.hand_over(10**12, lambda _: None)
+
+
+CUT_OFF = Plan(phase=Phase.COUNTING, outage="own", alone=Alone(since=1.0, evidence="no carrier"))
+
+
+def test_an_outage_that_only_this_host_takes_to_be_one_is_written_down_when_it_goes_by_it(
+    host: Host,
+) -> None:
+    """Else each restart of a switch would push an outage out of the server's record."""
+    rules = Rules()
+    host.diary.follow(Plan(), CUT_OFF, rules)
+    waiting = replace(CUT_OFF, phase=Phase.WAITING)
+    host.diary.follow(CUT_OFF, waiting, rules)
+    host.diary.follow(waiting, Plan(), rules)
+    assert kinds(host.diary) == []
+    gone = replace(CUT_OFF, phase=Phase.COMMITTED, why="on_lost_contact: no carrier")
+    host.diary.follow(CUT_OFF, gone, rules)
+    assert kinds(host.diary) == [Kind.CONTACT_LOST, Kind.COMMITTED]
+    assert [entry.text for entry in host.reboot().entries] == ["no carrier", gone.why]
+
+
+def test_an_outage_that_is_known_in_the_end_is_written_down_from_its_beginning(host: Host) -> None:
+    known = Plan(phase=Phase.COUNTING, outage="o1", power=PowerState.ON_BATTERY)
+    host.diary.follow(CUT_OFF, known, Rules())
+    assert kinds(host.diary) == [Kind.TOLD, Kind.COUNTING]
+    assert {entry.outage for entry in host.diary.entries} == {"o1"}

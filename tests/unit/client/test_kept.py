@@ -115,9 +115,16 @@ def test_the_outage_is_not_forgotten_with_an_order(tmp_path: Path) -> None:
         {"after": 0.0},
         {"waited": -1e9},
         {"spent": -1.0},
+        {"lease": 1e6},
+        {"after": 1e300},
+        {"short_stalls": -1},
+        {"nonce": 10**4299},
+        {"power": "on_mains"},
+        {"power": "unknown", "phase": "waiting"},
+        {"power": "unknown", "ordered": True},
     ],
 )
-def test_what_no_client_wrote_is_not_taken_up(tmp_path: Path, change: dict[str, float]) -> None:
+def test_what_no_client_wrote_is_not_taken_up(tmp_path: Path, change: dict[str, Any]) -> None:
     save_plan(tmp_path, COUNTING)
     rewrite(tmp_path, plan={**to_json(COUNTING), **change})
     assert load_plan(tmp_path, later(1)) == Plan()
@@ -130,6 +137,11 @@ def test_what_is_no_plan_is_not_taken_up(tmp_path: Path, plan: Any) -> None:
     save_plan(tmp_path, COUNTING)
     rewrite(tmp_path, plan=plan)
     assert load_plan(tmp_path, later(1)) == Plan()
+
+
+def test_old_news_are_no_fresher_than_a_lease_because_of_what_was_kept(tmp_path: Path) -> None:
+    save_plan(tmp_path, replace(COUNTING, fresh_until=1e18))
+    assert load_plan(tmp_path, later(1)).fresh_until == KEPT_AT.running + COUNTING.lease
 
 
 def test_a_client_never_sleeps_on_because_of_what_it_kept(tmp_path: Path) -> None:
@@ -154,7 +166,7 @@ seconds = st.floats(0, 1e6)
         spent=seconds,
         observed=seconds,
         fresh_until=seconds,
-        pings=st.lists(st.tuples(st.integers(), seconds)).map(tuple),
+        pings=st.lists(st.tuples(st.integers(-(2**63) + 1, 2**63 - 1), seconds)).map(tuple),
         last=st.none() | st.builds(Now, seconds, seconds),
         holding=st.booleans(),
     )

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from daemons import eventually
 
 from powmonman.client import request as module
-from powmonman.client import shutdown
+from powmonman.client import shutdown, stamp
 from powmonman.client.request import Request
 from powmonman.config.shutdown_keys import Command, Shutdown
 
@@ -48,6 +49,19 @@ def later(request: Request, via: Via = "unit", *, over: bool = False) -> None:
     request.watch(commands, over=over)
 
 
+@pytest.mark.usefixtures("started")
+def test_the_decision_is_written_down_before_the_request_is_made(tmp_path: Path) -> None:
+    """A client that is killed between the two sees the request through, and makes no second."""
+    seen: list[tuple[bool, bool]] = []
+
+    def save() -> None:
+        seen.append(((tmp_path / shutdown.PREPARED).exists(), shutdown.requested(tmp_path)))
+
+    Request(tmp_path, save).make(replace(COMMANDS, via="unit"), "why", "o1")
+    assert seen == [(True, False)]
+    assert shutdown.requested(tmp_path)
+
+
 def test_what_root_takes_up_is_left_to_root(
     request_in: Callable[[], Request], started: list[Shutdown], tmp_path: Path
 ) -> None:
@@ -67,7 +81,9 @@ def test_what_nobody_takes_up_is_withdrawn_and_run_directly(
     request = request_in()
     with caplog.at_level(logging.INFO):
         request.make(replace(COMMANDS, via="unit"), "why", "o1")
-        assert (tmp_path / "shutdown").read_text("utf-8") == "why\n"
+        made = stamp.read(tmp_path / "shutdown")
+        assert made
+        assert made.reason == "why"
         assert started == []
         later(request)
         later(request)
@@ -126,6 +142,33 @@ def test_commands_that_cannot_be_started_are_tried_again(
         later(request, "direct")
     assert len(tries) == 3
     assert started == []
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [OSError(2, "No such file or directory"), RuntimeError("?")])
+def test_where_this_program_cannot_be_started_any_more_the_final_command_is_alone(
+    request_in: Callable[[], Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """Python was removed in an upgrade, and the mains fail."""
+
+    def start(_: Shutdown) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "TAKEN_WITHIN", 0.1)
+    monkeypatch.setattr(shutdown, "start_directly", start)
+    done = tmp_path / "done"
+    commands = Shutdown((), Command(("sh", "-c", f"echo >> {done}")), via="direct")
+    request = request_in()
+    request.make(commands, "why", "o1")
+    for _ in range(6):
+        request.watch(commands, over=False)
+        time.sleep(0.15)
+    eventually("the final command", done.exists)
+    assert done.read_text("utf-8") == "\n"
 
 
 @pytest.mark.parametrize("via", ["unit", "direct"])

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powmonman.client import shutdown
+from powmonman.client import shutdown, stamp
 from powmonman.client.presets import expand
 from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.core.records import to_json
+from powmonman.service.program import home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 def sh(script: str, timeout: float = 10.0, on_failure: str = "continue") -> Command:
     return Command(("sh", "-c", script), timeout, on_failure)  # type: ignore[arg-type]
+
+
+def reason_of(request: Path) -> str:
+    made = stamp.read(request)
+    assert made is not None
+    return made.reason
 
 
 @pytest.fixture(autouse=True)
@@ -171,14 +178,14 @@ class TestTheRequest:
         shutdown.prepare(tmp_path, "the reason")
         assert [path.name for path in tmp_path.iterdir()] == ["shutdown.prepared"]
         assert shutdown.request(tmp_path)
-        assert (tmp_path / "shutdown").read_text("utf-8") == "the reason\n"
+        assert reason_of(tmp_path / "shutdown") == "the reason"
         assert not shutdown.request(tmp_path)
 
     def test_an_older_one_that_lies_ready_is_replaced(self, tmp_path: Path) -> None:
         shutdown.prepare(tmp_path, "old")
         shutdown.prepare(tmp_path, "new")
         shutdown.request(tmp_path)
-        assert (tmp_path / "shutdown").read_text("utf-8") == "new\n"
+        assert reason_of(tmp_path / "shutdown") == "new"
 
     def test_a_link_that_lies_there_is_replaced_and_not_followed(self, tmp_path: Path) -> None:
         victim = tmp_path / "victim"
@@ -228,8 +235,8 @@ def test_handing_over_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even a temporary directory; and the program that is started is this one."""
     seen = []
 
-    def popen(command: list[str], *, stdin: object, start_new_session: bool) -> None:
-        assert start_new_session
+    def popen(command: list[str], *, stdin: object, cwd: Path, start_new_session: bool) -> None:
+        assert (cwd, start_new_session) == (home(), True)
         seen.append((command, stdin.read()))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(subprocess, "Popen", popen)
@@ -238,6 +245,39 @@ def test_handing_over_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     ((command, text),) = seen
     assert command[-2:] == ["run-shutdown", "--stdin"]
     assert shutdown.handed_over(text.decode()) == Shutdown((), Command(("true",)))
+
+
+@pytest.fixture
+def broken_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the module of the presets one that can't be loaded, as after half an upgrade."""
+    monkeypatch.setitem(sys.modules, "powmonman.client.presets", None)
+
+
+@pytest.mark.usefixtures("broken_presets")
+def test_presets_that_cannot_be_loaded_keep_no_host_up(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    trace = tmp_path / "trace"
+    own, final = sh(f"echo own >> {trace}"), sh(f"echo final >> {trace}")
+    assert shutdown.run(Shutdown((own,), final, presets=("postgresql",))) == 0
+    assert trace.read_text("utf-8").split() == ["own", "final"]
+    assert "the presets are left out: postgresql" in said.text
+
+
+def test_an_error_that_nobody_thought_of_keeps_no_host_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, run = tmp_path / "trace", shutdown.run_command
+    final = sh(f"echo final >> {trace}")
+
+    def fails(command: Command) -> bool:
+        if command != final:
+            raise RuntimeError("surprise")
+        return run(command)
+
+    monkeypatch.setattr(shutdown, "run_command", fails)
+    assert shutdown.run(Shutdown((sh("true"),), final)) == 0
+    assert trace.read_text("utf-8").split() == ["final"]
 
 
 class TestWhomRootTrusts:
@@ -279,8 +319,7 @@ class TestWhomRootTrusts:
 def test_presets_are_handed_over_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def popen(_: object, *, stdin: object, start_new_session: bool) -> None:
-        assert start_new_session
+    def popen(_: object, *, stdin: object, **__: object) -> None:
         seen.append(stdin.read())  # type: ignore[attr-defined]
 
     monkeypatch.setattr(subprocess, "Popen", popen)

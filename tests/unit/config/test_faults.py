@@ -200,10 +200,21 @@ def test_a_wrong_key_is_named_with_the_key_that_was_meant(
             id="a tag of another program",
         ),
         pytest.param(
+            "on_lost_contact: {shutdown_after: 60, only_if: [no_carrier]}\n",
+            "1:35: on_lost_contact.shutdown_after: is 60, but must be 300 to 86400 s",
+            id="lost contact that is taken for an outage too soon",
+        ),
+        pytest.param(
+            "on_lost_contact: {shutdown_after: 600, only_if: [no_carier]}\n",
+            "1:50: on_lost_contact.only_if[0]: expected 'no_carrier', 'gateway_silent', "
+            "'own_battery' or 'witness_silent', found 'no_carier' (did you mean 'no_carrier'?)",
+            id="evidence that there is not",
+        ),
+        pytest.param(
             "- fleet\n",
             "1:1: expected a section with any of the keys fleet, servers, port, discovery, upses, "
-            "min_supplies, policy, wait_for, wait_timeout, shutdown, dry_run, warn_users, tls, "
-            "state_dir, runtime_dir, log; found a list",
+            "min_supplies, policy, wait_for, wait_timeout, on_lost_contact, shutdown, dry_run, "
+            "warn_users, tls, state_dir, runtime_dir, log; found a list",
             id="a list in the place of the file",
         ),
     ],

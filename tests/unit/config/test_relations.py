@@ -131,6 +131,25 @@ def test_a_server_file_that_contradicts_itself(
             id="no way to the server",
         ),
         pytest.param(
+            "on_lost_contact: {shutdown_after: 600}\n",
+            "1:19: on_lost_contact.only_if: is empty: silence alone shuts no host down, as the "
+            "server, or a switch, may just be restarted. Name what must hold too, such as "
+            "[no_carrier, gateway_silent]",
+            id="lost contact that is taken for an outage without any evidence",
+        ),
+        pytest.param(
+            "on_lost_contact: {only_if: [no_carrier]}\n",
+            "1:19: on_lost_contact.shutdown_after: is empty, and so this host never goes by "
+            "only_if: write seconds, at least 300, or take only_if out",
+            id="evidence without a time",
+        ),
+        pytest.param(
+            "on_lost_contact: {shutdown_after: 600, only_if: [witness_silent]}\n",
+            "1:40: on_lost_contact.witnesses: is empty: witness_silent needs addresses of hosts "
+            "that hang on no UPS",
+            id="a witness without an address",
+        ),
+        pytest.param(
             "shutdown: {final: {command: []}}\n",
             "1:20: shutdown.final.command: names no program: write a list such as "
             "[systemctl, poweroff]",

@@ -65,7 +65,7 @@ def test_lines_come_out_whole_however_they_are_cut(lines, data):
 @pytest.mark.parametrize("data", [b"x" * (LONGEST_LINE + 1), b"x" * (LONGEST_LINE + 1) + b"\n"])
 def test_a_line_that_is_too_long_ends_the_conversation(data):
     with pytest.raises(ProtocolError, match="longer than"):
-        Lines().feed(data)
+        list(Lines().feed(data))
 
 
 @given(st.binary(max_size=200))

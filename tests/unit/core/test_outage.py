@@ -104,6 +104,17 @@ def test_a_restart_in_the_same_boot_keeps_the_outage_but_not_the_certainty():
     assert (supply.outage.id, 133.0) == (again.news(later).outage, again.news(later).age)
 
 
+def test_time_that_nobody_watched_counts_as_battery_until_good_mains_are_seen():
+    """The server was stopped for a day, in an outage: it may have gone on, or it may have ended."""
+    supply, now = watch(Supply(runtime=1200.0), [OFF] * 100)
+    record, later = supply.record(now), now + 86400
+    lasted, end = watch(Supply().resumed(record, later, same_boot=True), [OFF] * 3, later)
+    assert (PowerState.ON_BATTERY, 1200.0) == (lasted.state, lasted.news(end).spent)
+    over, end = watch(Supply().resumed(record, later, same_boot=True), [ON] * 106, later)
+    assert (PowerState.ON_MAINS, "") == (over.state, over.news(end).outage)
+    assert 1190.0 == pytest.approx(over.news(end).spent, abs=0.2)
+
+
 def test_another_boot_starts_another_outage_with_what_was_spent():
     supply, now = watch(Supply(), [OFF] * 100)
     again = Supply().resumed(supply.record(now), 20.0, same_boot=False)

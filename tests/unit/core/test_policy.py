@@ -91,6 +91,13 @@ def test_a_stall_over_the_deadline_asks_for_fresh_news_first():
     story.hears(on_mains(), at=701).shows(IDLE).runs_nothing_until(10_000)
 
 
+def test_a_short_stall_over_the_deadline_asks_for_fresh_news_too():
+    """What it heard a moment before it stood still is no longer news."""
+    story = Playbook().hears(on_battery(), at=0).falls_silent(at=596)
+    story.stands_still(6).shows(COUNTING, left=0)
+    story.hears(on_mains(), at=603).shows(IDLE).runs_nothing_until(10_000)
+
+
 def test_a_stall_over_the_deadline_still_ends_in_a_shutdown():
     story = Playbook().hears(on_battery(), at=0).falls_silent(at=500).stands_still(200)
     story.runs_once(between=(700, 700 + 16))
@@ -101,7 +108,7 @@ def test_repeated_short_stalls_do_not_postpone_the_shutdown_for_ever():
     for at in range(505, 900, 5):
         if story.plan.phase is not COUNTING:
             break
-        story.stands_still(4, at=at)
+        story.stands_still(4.5, at=at)
     assert len(story.ran_at()) == 1
     assert story.ran_at()[0] <= 600 + 15 * 6
 
@@ -167,6 +174,26 @@ def test_flapping_can_not_put_a_shutdown_off():
         story.hears(on_mains(spent=story.plan.spent), at=at + 50)
         at += 60
     assert 600 <= story.ran_at()[0] <= 800
+
+
+def test_more_unbroken_time_than_the_ups_lets_a_host_see_is_not_asked_for():
+    """11 s of every 14 on battery: 20 unbroken ones never come."""
+    story, at = Playbook(after=60, confirm=20), 0
+    while not story.ran_at() and at < 600:
+        story.hears(on_battery(f"o{at}", spent=story.plan.spent), at=at)
+        story.hears(on_mains(spent=story.plan.spent), at=at + 11)
+        at += 14
+    assert 60 <= story.ran_at()[0] <= 100
+
+
+def test_a_server_that_lets_less_be_seen_counts_in_mid_outage_too():
+    story = Playbook(after=60, confirm=5).hears(on_battery(), at=0).waits(until=30)
+    story.policy = Policy(600.0, restore_confirm=1.0)
+    story.waits(until=40)
+    assert 1.0 == story.plan.confirm
+    story.policy = Policy(600.0, restore_confirm=5.0)
+    story.waits(until=50)
+    assert 1.0 == story.plan.confirm
 
 
 def test_the_deadline_never_moves_later_during_an_outage():

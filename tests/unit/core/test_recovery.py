@@ -168,6 +168,43 @@ def test_nobody_is_woken_after_the_operators_order() -> None:
     assert {*tale.wakes(20)} == {"nas"}
 
 
+def test_whom_the_outage_had_taken_down_is_woken_although_the_rest_is_ordered_down() -> None:
+    """The operator spares the battery for what still runs, or is in a hurry."""
+    tale = Tale(nas=host(), web=host("w1"))
+    tale.upses["ups"] = OUT
+    tale.record = begun(tale.record, "ups", tale.now, tale.scene)
+    tale.hosts["nas"] = replace(host(), connected=False, committed=True)
+    tale.look(1.0)
+    tale.record = ordered(tale.record, tale.scene)
+    tale.hosts["web"] = replace(host("w1"), connected=False, committed=True)
+    tale.upses["ups"] = GOOD
+    assert {*tale.wakes(60)} == {"nas"}
+
+
+def test_the_order_ends_a_recovery_in_progress() -> None:
+    tale = Tale(nas=host())
+    tale.outage()
+    tale.hosts["nas"] = replace(host(), connected=False, committed=True)
+    assert {*tale.wakes(12)} == {"nas"}
+    tale.record = ordered(tale.record, tale.scene)
+    assert tale.wakes(100) == {}
+
+
+def test_a_host_that_hears_of_the_order_late_is_not_woken_either() -> None:
+    """It was out of contact when the order was given, in an outage, and obeys after it."""
+    tale = Tale(nas=host())
+    tale.hosts["nas"] = replace(host(), connected=False)
+    tale.upses["ups"] = OUT
+    tale.record = begun(tale.record, "ups", tale.now, tale.scene)
+    tale.record = ordered(tale.record, tale.scene)
+    tale.hosts["nas"] = replace(host(), awake=False, committed=True, obeys=True)
+    tale.look(1.0)
+    assert tale.record.hosts["nas"].fate is Fate.ORDERED
+    tale.hosts["nas"] = replace(host(), connected=False, committed=True)
+    tale.upses["ups"] = GOOD
+    assert tale.wakes(100) == {}
+
+
 def test_a_host_that_did_not_obey_is_due_in_a_later_outage() -> None:
     tale = Tale(nas=host())
     tale.record = ordered(tale.record, tale.scene)
@@ -217,7 +254,7 @@ def test_two_outages_are_one_recovery() -> None:
 def test_what_is_told_to_the_operator_names_the_obstacle() -> None:
     scene = Scene(0.0, {"ups": replace(GOOD, spent=900.0)})
     record = Recovery({"nas": Due(Known())}, good={"ups": 60.0})
-    said = recovery.hindrance(record, "nas", scene, LIMITS)
+    said = recovery.hindrances(record, scene, LIMITS)["nas"]
     assert said == "ups: 900 s of its battery are spent, at most 700 may be"
 
 
@@ -241,7 +278,7 @@ def test_whom_the_operator_has_shut_down_is_woken_when_it_is_down_and_counts_alo
         going = replace(going, now=going.now + 1.0)
         tale.record, actions = look(tale.record, going, LIMITS)
         assert actions == []
-    assert recovery.hindrance(tale.record, "nas", going, LIMITS) == "still going down"
+    assert recovery.hindrances(tale.record, going, LIMITS)["nas"] == "still going down"
     tale.now = going.now
     tale.hosts["nas"] = gone(tale.hosts["nas"])
     assert tale.look(1.0) == [Woken("nas")]

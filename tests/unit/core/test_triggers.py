@@ -32,6 +32,13 @@ def test_a_low_battery_that_is_not_on_battery_shuts_nothing_down(news) -> None:
     story.hears(news, at=0).runs_nothing_until(10_000).shows(IDLE)
 
 
+def test_nor_does_one_of_the_other_supply_in_an_outage() -> None:
+    """It needs both, and one is on battery, full; the flag of the other is of an old self-test."""
+    story = Playbook(upses=("a", "b"), min_supplies=2)
+    story.hears(a=on_battery(), b=on_mains(charge=1.0, **LOW), at=0).shows(COUNTING, 600)
+    story.runs_once(between=(599, 601))
+
+
 def test_the_first_trigger_to_come_counts() -> None:
     fleet = Policy(after=600, charge_below=30, runtime_below=300)
     story = Playbook(fleet=fleet).hears(on_battery(charge=80.0, runtime=900.0), at=0)

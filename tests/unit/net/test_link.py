@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powmonman.net import link
-from powmonman.net.link import Link, Target, link_to, target
+from powmonman.net.link import Link, Target, cards, carrier, changes, link_to, target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,3 +126,28 @@ def test_interfaces_in_a_circle_are_no_endless_story(interfaces: Interfaces) -> 
     interfaces.add("a0", over=("lo",))
     interfaces.add("lo", over=("a0",))
     assert link_to(HERE).up
+
+
+def test_a_carrier_is_there_or_not_or_nobody_can_tell(interfaces: Interfaces) -> None:
+    interfaces.add("eth0")
+    assert carrier("eth0") is True
+    interfaces.carrier("eth0", up=False)
+    assert carrier("eth0") is False
+    interfaces.switch_off("eth0")
+    assert carrier("eth0") is None
+    assert carrier("gone") is None
+
+
+def test_a_bridge_has_a_carrier_by_its_cards_and_none_can_be_told_with_a_card_switched_off(
+    interfaces: Interfaces,
+) -> None:
+    interfaces.add("eth0", changes=3)
+    interfaces.add("tap1")
+    interfaces.add("br0", changes=4, over=("eth0", "tap1"))
+    assert carrier("br0") is True
+    assert changes("br0") == 7
+    assert cards() == ["eth0"]
+    interfaces.carrier("eth0", up=False)
+    assert carrier("br0") is False
+    interfaces.switch_off("eth0")
+    assert carrier("br0") is None

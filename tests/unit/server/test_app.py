@@ -12,11 +12,13 @@ from daemons import free_port
 from powmonman import sensors
 from powmonman.config.schema import Announce, Listen, ServerConfig, Tls
 from powmonman.config.sources import Simulated, Ups
+from powmonman.core.outage import Supply
 from powmonman.core.power import PowerState, Reading
 from powmonman.server import app
 from powmonman.server.app import Server
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.service import notify
+from powmonman.service.clock import boottime
 from powmonman.service.logs import Logs
 
 if TYPE_CHECKING:
@@ -50,22 +52,6 @@ def done(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return order
 
 
-def test_once_an_outage_is_kept_it_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    ups = server._config.upses["rack"]
-    supply = supply_for(ups, sensors.create(ups), server._config)
-    for at in (100.0, 102.0, 104.0):
-        supply = supply.observe(OFF, at, "o1")
-    monitor = Monitor("rack", ups, sensors.create(ups), supply.verified(OFF, 104.0, "o1"), _nothing)
-    monitor.held = supply
-    told: list[PowerState] = []
-    monkeypatch.setattr(server._hub, "publish", lambda **_: told.append(monitor.news(104.0).state))
-    asyncio.run(server._changed(monitor))
-    assert told == [PowerState.ON_BATTERY]
-
-
-async def _nothing(_: Monitor) -> None: ...
-
-
 async def report(server: Server, *readings: Reading) -> PowerState:
     """Let the UPS be read, every 2 s, and its change be reported."""
     ups = server._config.upses["rack"]
@@ -83,6 +69,48 @@ def test_an_outage_is_remembered_before_anybody_is_told(server: Server, done: li
     """Also where the sensor is read so seldom that the outage is no longer new when it is known."""
     assert asyncio.run(report(server, ON, ON, ON, ON, OFF, OFF)) is PowerState.ON_BATTERY
     assert done == ["remembered", "told"]
+
+
+def test_no_heartbeat_tells_of_an_outage_before_it_is_on_disk(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow: a client would go down, and after a power cut nobody knew of it."""
+    told: list[tuple[str, PowerState]] = []
+
+    def publish(**_: Any) -> None:
+        state = server._state()
+        told.append((state.id, state.upses["rack"].state))
+
+    async def slow(*_: Any, **__: Any) -> None:
+        publish()
+        await asyncio.sleep(0)
+        publish()
+
+    monkeypatch.setattr(server._memory, "keep", slow)
+    monkeypatch.setattr(server._hub, "publish", publish)
+    ups = server._config.upses["rack"]
+    sensor = sensors.create(ups)
+    monitor = Monitor("rack", ups, sensor, Supply(), server._changed)
+    server._upses.monitors["rack"] = monitor
+
+    async def read(now: float, *readings: Reading) -> None:
+        for number, reading in enumerate(readings):
+            at = now - 2 * (len(readings) - 1 - number)
+            monitor.supply = monitor.supply.observe(reading, at, "o1")
+            if monitor.supply.debounce.wants_verify:
+                monitor.supply = monitor.supply.verified(reading, at, "o1")
+
+    async def story() -> None:
+        await read(boottime(), ON, ON, ON, ON)
+        publish()
+        await read(boottime(), OFF, OFF)
+        await server._changed(monitor)
+
+    asyncio.run(story())
+    (before, *during, after) = told
+    assert [before] * 2 == during
+    assert after[1] is PowerState.ON_BATTERY
+    assert after[0] != before[0]
 
 
 def test_good_news_wait_for_no_disk(server: Server, done: list[str]) -> None:

@@ -219,3 +219,17 @@ def test_who_could_not_be_brought_back_is_not_taken_down() -> None:
         assert server.live.start("nas") == "nas is being shut down and woken"
 
     play(story)
+
+
+def test_it_is_over_when_the_operator_shuts_the_whole_fleet_down() -> None:
+    """Its step may take half an hour, in which no other could begin."""
+
+    async def story() -> None:
+        server = Server()
+        await as_far_as_waking(server)
+        server.live.stop("the operator shuts the fleet down")
+        await server.until("failed")
+        assert server.report["reason"] == "the operator shuts the fleet down"
+        assert not server.live.running
+
+    play(story)

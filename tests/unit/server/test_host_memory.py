@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,7 @@ from powmonman.server.host_memory import HostMemory
 from powmonman.server.roster import Roster
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -177,23 +177,21 @@ def test_a_disk_that_takes_nothing_is_reported_and_tried_again(
     running(play)
 
 
-def test_a_disk_that_hangs_holds_nobody_up_and_gets_the_newest(place: Place) -> None:
-    """Whoever opens a FIFO for writing waits for a reader."""
-    hole = place.durable.with_name(f".{place.durable.name}.{os.getpid()}")
-    os.mkfifo(hole)
-
+def test_a_disk_that_hangs_holds_nobody_up_and_gets_the_newest(
+    place: Place, hanging_disk: threading.Event
+) -> None:
     async def play() -> None:
         place.arrives("nas")
         assert not await place.kept()
         assert place.memory.faults == {str(place.durable): "not written within 0 s"}
         place.says("nas", "committed")
         await place.kept()
-        reader = os.open(hole, os.O_RDONLY | os.O_NONBLOCK)
+        hanging_disk.set()
         for _ in range(500):
-            if place.durable.is_file() and not place.memory.faults:
+            kept = place.durable.read_text("utf-8") if place.durable.is_file() else ""
+            if '"committed"' in kept and not place.memory.faults:
                 break
             await asyncio.sleep(0.01)
-        os.close(reader)
 
     running(play)
     assert '"committed"' in place.durable.read_text("utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from powmonman.server.memory import Memory
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -110,28 +110,26 @@ def test_a_disk_that_takes_nothing_is_reported_and_tried_again(
     ]
 
 
-def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(place: Place) -> None:
-    """Whoever opens a FIFO for writing waits for a reader."""
-    hole = place.durable.with_name(f".{place.durable.name}.{os.getpid()}")
-    os.mkfifo(hole)
-
+def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(
+    place: Place, hanging_disk: threading.Event
+) -> None:
     async def play() -> None:
         began = time.monotonic()
         for spent in (1.0, 2.0, 3.0):
             await place.memory.keep({"ups": Supply(spent=spent)}, changed=True)
         assert time.monotonic() - began < 2
         assert place.memory.faults == {str(place.durable): "not written within 0 s"}
-        reader = os.open(hole, os.O_RDONLY | os.O_NONBLOCK)
-        await written(place)
-        os.close(reader)
+        hanging_disk.set()
+        await written(place, "3.0")
         assert place.memory.faults == {}
 
     running(play)
     assert json.loads(place.durable.read_text("utf-8"))["upses"]["ups"]["spent"] == 3.0
 
 
-async def written(place: Place) -> None:
+async def written(place: Place, what: str) -> None:
     for _ in range(500):
-        if place.durable.is_file() and not place.memory.faults:
+        kept = place.durable.read_text("utf-8") if place.durable.is_file() else ""
+        if what in kept and not place.memory.faults:
             return
         await asyncio.sleep(0.01)

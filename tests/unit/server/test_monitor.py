@@ -178,23 +178,3 @@ def test_a_sensor_that_fails_to_listen_is_polled_no_faster(monkeypatch: pytest.M
     told = watch(Alarm(ON, OFF, fault=RuntimeError("deaf")), 2)
     assert [state for state, _ in told] == ["on_mains", "on_battery"]
     assert boottime() - began >= 0.19
-
-
-def test_nobody_is_told_of_an_outage_that_is_not_kept_yet() -> None:
-    """A beat or an answer may fall into the time that the disk takes; it says what was."""
-    said: list[tuple[PowerState, PowerState]] = []
-
-    async def changed(monitor: Monitor) -> None:
-        said.append((monitor.supply.state, monitor.news(boottime()).state))
-
-    async def run() -> None:
-        sensor = Sensor(ON, ON, OFF, OFF)
-        supply = supply_for(UPS, sensor, ServerConfig())
-        monitor = Monitor("ups", UPS, sensor, supply, changed)
-        while PowerState.ON_BATTERY not in (state for state, _ in said):
-            await monitor._look()
-        assert monitor.news(boottime()).state is PowerState.ON_BATTERY
-
-    asyncio.run(run())
-    assert (PowerState.ON_BATTERY, PowerState.ON_MAINS) == said[-1]
-    assert (PowerState.ON_MAINS, PowerState.ON_MAINS) in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -104,8 +103,8 @@ def test_who_is_there_when_an_outage_begins_is_on_disk_when_begin_returns(place:
     assert (due["fate"], due["outage"], due["known"]["boot"]) == ("due", "o1", "b1")
 
 
+@pytest.mark.usefixtures("hanging_disk")
 def test_a_disk_that_hangs_holds_an_outage_up_for_its_time_and_no_longer(place: Bench) -> None:
-    os.mkfifo(place.file.with_name(f".{place.file.name}.{os.getpid()}"))
     place.arrives()
     began = time.monotonic()
     place.loses_mains()
@@ -154,7 +153,28 @@ def test_a_rehearsed_commit_takes_nobody_down(place: Bench) -> None:
     assert place.phases() == {"nas": "stayed"}
 
 
-def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> None:
+def test_a_host_that_obeys_the_order_late_is_not_woken(place: Bench) -> None:
+    """It was reconnecting when the order was given, and says itself that it goes by it."""
+    place.arrives()
+    place.loses_mains()
+    place.roster.left("nas", boottime())
+    place.waker.order()
+    assert place.phases() == {"nas": "due"}
+    place.arrives()
+    place.roster.said("nas", Status("committed", ordered=True), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "ordered"}
+
+
+def test_the_order_of_a_live_drill_is_none_to_the_fleet(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.roster.said("nas", Status("committed", ordered=True), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+
+
+def test_one_bad_host_in_the_record_does_not_cost_the_others_and_is_due(place: Bench) -> None:
     place.arrives()
     place.arrives("db")
     place.loses_mains()
@@ -162,10 +182,16 @@ def test_one_bad_host_in_the_record_does_not_cost_the_others(place: Bench) -> No
     kept["recovery"]["hosts"]["db"]["wakes"] = "many"
     place.file.write_text(json.dumps(kept), "utf-8")
     place.start()
-    assert place.phases() == {"nas": "due"}
+    assert place.phases() == {"db": "due", "nas": "due"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", '{"recovery": []}', '{"clean": true, "recovery": {}}'),
+        '{"recovery": {"hosts": [], "connected": {}}}',
+    ],
+)
 def test_a_record_that_cannot_be_read_means_due(place: Bench, text: str) -> None:
     place.file.write_text(text, "utf-8")
     place.config = replace(

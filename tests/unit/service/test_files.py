@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from powmonman.service.files import read_json, socket_address, write_json
+from powmonman.service.files import overwrite, read_json, socket_address, write_json
 
 
 @pytest.fixture
@@ -51,10 +51,34 @@ def test_links_are_replaced_and_never_written_through(file: Path, tmp_path: Path
     assert victim.read_text("utf-8") == "precious"
     assert not file.is_symlink()
 
-    file.with_name(f".state.json.{os.getpid()}").symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic link"):
-        write_json(file, {"a": 2}, durable=False)
+
+@pytest.mark.parametrize("kind", ["link", "second name", "fifo", "stale"])
+def test_what_lies_in_the_way_of_a_new_file_is_not_touched(
+    file: Path, tmp_path: Path, kind: str
+) -> None:
+    victim, way = tmp_path / "victim", file.with_name(f".state.json.{os.getpid()}")
+    victim.write_text("precious", encoding="utf-8")
+    match kind:
+        case "link":
+            way.symlink_to(victim)
+        case "second name":
+            way.hardlink_to(victim)
+        case "fifo":
+            os.mkfifo(way)
+        case "stale":
+            way.write_text("x" * 1000, encoding="utf-8")
+    write_json(file, {"a": 2}, durable=False)
+    assert read_json(file) == {"a": 2}
     assert victim.read_text("utf-8") == "precious"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_what_decides_is_read_from_nobody_else(file: Path) -> None:
+    write_json(file, {"a": 1}, durable=False)
+    assert read_json(file, own=True) == {"a": 1}
+    os.chown(file, 12345, -1)
+    assert read_json(file, own=True) is None
+    assert read_json(file) == {"a": 1}
 
 
 def test_durable_means_that_file_and_directory_are_synced(
@@ -88,8 +112,9 @@ def test_what_is_no_file_is_nothing(file: Path, tmp_path: Path) -> None:
     os.mkfifo(file)
     assert read_json(file) is None
     assert read_json(tmp_path) is None
-    link = tmp_path / "link"
-    link.symlink_to("/etc/hostname")
+    link, victim = tmp_path / "link", tmp_path / "victim"
+    victim.write_text("{}", encoding="utf-8")
+    link.symlink_to(victim)
     assert read_json(link) is None
     assert open_files() == before
 
@@ -117,3 +142,32 @@ def test_a_socket_can_be_had_at_any_path(tmp_path: Path, depth: int) -> None:
             heard.append(json.loads(connection.recv(10)))
     assert heard == [{}]
     assert path.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "fifo", "directory"])
+def test_nothing_but_a_plain_file_is_written_over(tmp_path: Path, kind: str) -> None:
+    victim, place = tmp_path / "victim", tmp_path / "place"
+    victim.write_bytes(b"precious")
+    match kind:
+        case "link":
+            place.symlink_to(victim)
+        case "second name":
+            place.hardlink_to(victim)
+        case "fifo":
+            os.mkfifo(place)
+        case _:
+            place.mkdir()
+    with pytest.raises(OSError, match=r".+"):
+        overwrite(place, b"x", create=True)
+    assert victim.read_bytes() == b"precious"
+
+
+def test_what_is_written_over_keeps_its_length_and_its_place(tmp_path: Path) -> None:
+    """So that it needs no room on a full disk."""
+    place = tmp_path / "place"
+    place.write_bytes(b"x" * 100)
+    before = place.stat().st_ino
+    overwrite(place, b'{"a": 1}')
+    assert place.stat().st_ino == before
+    assert place.stat().st_size == 100
+    assert read_json(place) == {"a": 1}

@@ -5,65 +5,26 @@ from __future__ import annotations
 import os
 import re
 import socket
-import time
-from dataclasses import dataclass
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from powmonman.core.messages import Ping, State, encode
 from powmonman.core.messages import Policy as FleetPolicy
-from powmonman.net.tls import TlsPipe, client_context
-from powmonman.service.clock import boottime
-
-from .daemon import wait_for
-from .fleet import CONFIRM
-from .peers import HELLO, Caller, dropped, half_open
+from tests.integration.daemon import wait_for
+from tests.integration.peers import HELLO, Caller, dropped
+from tests.integration.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .daemon import Daemon
-    from .fleet import Fleet
-
-HANDSHAKE_TIMEOUT = 3.0
-
-
-@dataclass
-class Site:
-    """A running server with two honest hosts."""
-
-    fleet: Fleet
-    server: Daemon
-    nas: Daemon
-    db: Daemon
-
-    def call(self, host: str) -> Caller:
-        return Caller(self.fleet.authority.client(host), self.fleet.port)
-
-    def time_to_tell(self) -> float:
-        """Pull the plug; return how long it took until both hosts had understood."""
-        began = self.fleet.mains("off")
-        try:
-            self.nas.says_again("on battery · outage")
-            wait_for("two told", self.told_two)
-            return boottime() - began - CONFIRM
-        finally:
-            self.fleet.mains("on")
-            self.nas.says_again("mains are back")
-
-    def told_two(self) -> bool:
-        rows = (self.fleet.row(self.server, name) for name in ("nas", "db"))
-        return all(row["told"] for row in rows)
+    from tests.integration.fleet import Fleet
 
 
 @pytest.fixture(scope="module")
 def running(new_fleet: Callable[[], Fleet]) -> Site:
-    fleet = new_fleet()
-    server = fleet.server(limits__handshake_timeout=HANDSHAKE_TIMEOUT, policy__after=600)
-    nas, db = fleet.client("nas"), fleet.client("db")
-    fleet.up(server, nas, db)
-    return Site(fleet, server, nas, db)
+    return Site.up(new_fleet())
 
 
 @pytest.fixture
@@ -176,24 +137,6 @@ def test_a_host_that_never_answers_is_dropped_after_a_lease(site: Site) -> None:
         assert re.search("for [23] s: dropped", site.server.says("web said nothing"))
 
 
-def test_half_open_connections_delay_neither_a_push_nor_a_new_host(site: Site) -> None:
-    """200 callers who say nothing, and 100 who stop in the middle of a handshake."""
-    started = TlsPipe(client_context(site.fleet.authority.client("lab")), server_side=False)
-    hello = started.outgoing()
-    port = site.fleet.port
-    with half_open(port, 200) as silent, half_open(port, 100, hello[: len(hello) // 2]) as slow:
-        began = time.monotonic()
-        with site.call("web") as caller:
-            caller.says(HELLO)
-            assert caller.hears()["type"] == "state"
-        assert time.monotonic() - began < 1
-        assert site.time_to_tell() < 1.5
-        began = time.monotonic()
-        assert all(dropped(sock, HANDSHAKE_TIMEOUT + 4) for sock in [*silent, *slow])
-        assert time.monotonic() - began < HANDSHAKE_TIMEOUT + 4
-    assert site.server.said("refused a stranger .*: no handshake and hello in time")
-
-
 def test_of_two_clients_with_one_name_the_newer_counts(site: Site) -> None:
     with site.call("web") as first, site.call("web") as second:
         first.says(HELLO)
@@ -215,3 +158,8 @@ def test_a_revoked_certificate_is_thrown_out_on_reload_and_not_let_in_again(site
         again.says(HELLO)
         assert again.hears_the_end() == "the certificate of web is revoked"
     assert not site.fleet.row(site.server, "web")["connected"]
+
+
+def test_the_servers_own_socket_is_for_its_user_and_its_group(site: Site) -> None:
+    """There the operator gives his orders, whatever the umask was when the server began."""
+    assert stat.S_IMODE((site.server.runtime / "server.sock").stat().st_mode) == 0o660

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .authority import fingerprint
-from .daemon import wait_for
-from .peers import FalseServer
-from .stage import together
+from tests.integration.authority import fingerprint
+from tests.integration.daemon import wait_for
+from tests.integration.peers import FalseServer
+from tests.integration.stage import together
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .fleet import Fleet
+    from tests.integration.fleet import Fleet
 
 
 def refuses(fleet: Fleet, identity: Path, reason: str) -> None:
