@@ -76,10 +76,9 @@ def play(part: Part, build: threading.Semaphore, logs: Path | None) -> None:
     except Exception:  # noqa: BLE001 - likewise
         part.failed = traceback.format_exc()
     finally:
-        with build:
-            if logs:
-                keep(bench, logs / f"{part.script.text} - {part.product} - {id(part)}")
-            bench.close()
+        if logs:
+            keep(bench, logs / f"{part.script.text} - {part.product} - {id(part)}")
+        bench.close()
 
 
 def keep(bench: Bench, place: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,8 +112,15 @@ class NutBench(Bench):
         for name in self.layout.servers:
             self._start_server(name)
             self._start_monitor(name, "MONITOR ups@127.0.0.1 1 admin right primary", timed=False)
-        if self.layout.host.up:
+        host = self.layout.host
+        if host.up:
             self.start_client()
+            # The last that is said of what a host does before it polls.
+            log = "upsd.log" if host.trusted else f"../{host.name}-monitor/upsmon.log"
+            said = "User host@" if host.trusted else "ACCESS-DENIED"
+            for name in host.servers:
+                path = self._place(name) / log
+                eventually("the host has logged in", partial(_says, path, said), PATIENCE)
 
     def sense(self, *, good: bool, low: bool = False) -> None:
         words = "OL" if good else "OB LB" if low else "OB"
@@ -197,6 +205,10 @@ class NutBench(Bench):
                 stderr=log,
             )
         self._children.append(process)
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.exists() and text in path.read_text("utf-8", errors="replace")
 
 
 def _write(path: Path, text: str) -> None:

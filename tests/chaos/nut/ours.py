@@ -44,6 +44,8 @@ class OurBench(Bench):
         self._daemon("client", host.name, authority.client(host.name), client)
         if host.up:
             self.boot()
+            knows = "(now:|INFO   ) on mains" if host.trusted else "no connection"
+            self._daemons[host.name].says(knows, PATIENCE)
 
     def sense(self, *, good: bool, low: bool = False) -> None:
         self._tell(f"mains: {'on' if good else 'off'}\nlow_battery: {'true' if low else 'false'}\n")

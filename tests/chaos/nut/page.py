@@ -48,7 +48,8 @@ For PowMonMan:
 - **It counts on.** Once a host knows of the outage, nobody has to tell it anything more. Server,
   switch, address, DNS and sensor may go, and it goes down at its own time.
 - **It can't know what it never heard.** If contact is lost before the outage, or with it, the host
-  stays up until the battery is empty, like NUT's. Put the switch on the UPS.
+  stays up until the battery is empty, like NUT's. Put the switch on the UPS, or let the host go by
+  evidence of its own: [lost-contact.md](lost-contact.md).
 - **Mains count as back only after 5 s** (`restore_confirm`), so a return in the last seconds comes
   too late. The server wakes the host again: [recovery.md](recovery.md).
 - **A wrong certificate is no protection.** The client says so in its log, the server logs the
