@@ -37,7 +37,7 @@ from powmonman.core.records import RecordError, from_json, printable, to_json
 from powmonman.core.timeline import Kind
 from powmonman.net.wake import digits
 from powmonman.server import waking
-from powmonman.server.disk import Disk
+from powmonman.server.disk import Disk, File
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 FILE = "server-recovery.json"
+UNWRITTEN = "server-recovery-unwritten.json"
 LARGEST = 16 * 1024 * 1024
 # Who has come and who has left is written this much after the last write, at the latest; and the
 # disk is tried this often.
@@ -87,6 +88,8 @@ class Waker:
         self._note = note
         loss = "a power cut would leave hosts down for good"
         self._disk = Disk(Path(config.state_dir) / FILE, loss)
+        loss = "a restart would leave hosts down for good"
+        self._unwritten = File(Path(config.runtime_dir) / UNWRITTEN, loss)
         self._faults: dict[str, str] = {}
         self._known: dict[str, tuple[Hello, str, Known]] = {}
         self._commands: dict[str, asyncio.Task[None]] = {}
@@ -441,10 +444,23 @@ class Waker:
         record = self._record.lasting()
         self._written, self._written_connected = self._marks(), record.connected
         self._written_at = boottime()
-        await self._disk.write({"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)})
+        body = {"boot_id": boot_id(), "clean": clean, "recovery": to_json(record)}
+        await self._disk.write(body)
+        # What the disk does not take is kept for the next process of this boot at least.
+        if self._disk.fault:
+            self._unwritten.put(body)
+        else:
+            with contextlib.suppress(OSError):
+                self._unwritten.path.unlink(missing_ok=True)
+
+    def _kept(self) -> dict[str, Any]:
+        newer = read_json(self._unwritten.path, LARGEST) or {}
+        if boot_id() and newer.get("boot_id") == boot_id() and _record(newer.get("recovery"))[1]:
+            return newer
+        return read_json(self._disk.path, LARGEST) or {}
 
     def _recalled(self) -> Recovery:
-        kept = read_json(self._disk.path, LARGEST) or {}
+        kept = self._kept()
         record, whole = _record(kept.get("recovery"))
         if not whole:
             if not os.path.lexists(self._disk.path):

@@ -86,6 +86,7 @@ class Server:
         self.lie: frozenset[str] | None = None
         self.order: tuple[str, float] | None = None
         self.volatile: Any = None
+        self.unwritten: Any = None
         self.disk: dict[str, Any] = {}
         self.written_connected: dict[str, Known] = {}
         self.start()
@@ -128,7 +129,7 @@ class Server:
         self.keep(recovering=True)
 
     def _recalled(self) -> Recovery:
-        if (kept := self.disk.get("recovery")) is None:
+        if (kept := self.unwritten or self.disk.get("recovery")) is None:
             return Recovery()
         boot, record, clean = kept
         record = recovery.resumed(from_json(Recovery, written(record)))
@@ -142,12 +143,15 @@ class Server:
     def keep(self, *, recovering: bool, clean: bool = False) -> None:
         """Write; a disk that takes nothing keeps what it has."""
         self.volatile = self.boot, self.supply.record(self.now())
+        if recovering:
+            kept = self.boot, self.record.lasting(), clean
+            self.unwritten = None if self.disk_works else kept
         if not self.disk_works:
             return
         self.disk["upses"] = self.volatile
         if recovering:
             self.written_connected = self.record.connected
-            self.disk["recovery"] = self.boot, self.record.lasting(), clean
+            self.disk["recovery"] = kept
 
     def end(self, seconds: float, *, how: str) -> None:
         """`how`: `restart`, `kill`, `reboot`, or `power cut`."""
@@ -163,7 +167,7 @@ class Server:
         if how in ("reboot", "power cut"):
             self.boot += 1
             self.booted = self.back_at - 20.0
-            self.volatile, self.order = None, None
+            self.volatile = self.unwritten = self.order = None
             self._forget_who_is_not_on_disk()
 
     def _forget_who_is_not_on_disk(self) -> None:

@@ -25,7 +25,7 @@ from powmonman.server import disk
 from powmonman.server.monitor import Monitor, supply_for
 from powmonman.server.recovery import Waker
 from powmonman.server.roster import Roster
-from powmonman.service.clock import boottime
+from powmonman.service.clock import boot_id, boottime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,7 @@ class Bench:
             ServerConfig(
                 upses={"rack": ups},
                 state_dir=str(root),
+                runtime_dir=str(root),
                 recovery=Recovery(wake_after=wake_after, reserve=0.0, interfaces=("lo",)),
             ),
             **changes,
@@ -111,6 +112,23 @@ def test_a_disk_that_hangs_holds_an_outage_up_for_its_time_and_no_longer(place: 
     assert time.monotonic() - began < 3
     assert place.waker.faults == [f"{place.file}: not written within 0 s"]
     assert place.phases() == {"nas": "due"}
+
+
+@pytest.mark.usefixtures("hanging_disk")
+def test_what_the_disk_does_not_take_the_next_process_of_this_boot_knows(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.start()
+    assert place.phases() == {"nas": "due"}
+
+
+def test_what_the_disk_has_taken_again_is_taken_from_there(place: Bench) -> None:
+    place.waker._unwritten.put({"boot_id": boot_id(), "recovery": {"hosts": {}, "connected": {}}})
+    place.arrives()
+    place.loses_mains()
+    place.start()
+    assert place.phases() == {"nas": "due"}
+    assert not place.waker._unwritten.path.exists()
 
 
 def test_a_status_of_an_earlier_connection_is_nobodys_word(place: Bench) -> None:
