@@ -64,6 +64,7 @@ def test_what_is_like_a_kept_input_breaks_no_promise(name: str) -> None:
     search()
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not for this platform")
 def test_a_bounded_search_that_is_guided_by_coverage(tmp_path: Path) -> None:
     """The same inputs each time, as far as the time allows: it must not fail now and then."""
@@ -75,7 +76,7 @@ def test_a_bounded_search_that_is_guided_by_coverage(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=480,
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,13 +13,31 @@ import runpy
 import socket
 import sys
 import threading
+import time
 from collections import Counter
+
+# Seconds for which nobody else may run: more than a count takes on a busy machine.
+ALONE = 5.0
 
 
 def counted() -> dict[str, object]:
-    """Count what lives in this process, after what is only garbage has gone."""
+    """Count what lives in this process, after what is only garbage has gone.
+
+    No other thread runs meanwhile: Python breaks off with a SystemError where a tuple that is only
+    half made is held by somebody else.
+    """
     gc.collect()
-    alive = gc.get_objects()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(ALONE)
+    try:
+        # Who waits to run has not heard of that yet: let it begin to wait anew.
+        time.sleep(0.001)
+        return _counted(gc.get_objects())
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _counted(alive: list[object]) -> dict[str, object]:
     kinds = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in alive)
     loops = [each for each in alive if isinstance(each, asyncio.AbstractEventLoop)]
     tasks = sum(len(asyncio.all_tasks(loop)) for loop in loops if loop.is_running())

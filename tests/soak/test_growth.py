@@ -33,6 +33,14 @@ async def main():
 asyncio.run(main())
 """
 
+BUSY = """
+import time
+end = time.monotonic() + 100
+while time.monotonic() < end:
+    tuple([n] for n in range(50_000))
+    time.sleep(0.001)
+"""
+
 
 def test_a_slope_is_that_of_most_points_whatever_a_few_say() -> None:
     values = [3.0 * n for n in range(20)]
@@ -105,6 +113,23 @@ def test_what_a_process_lets_live_on_is_seen_from_without(
     assert (after.tasks - before.tasks, after.state - before.state) == (5, 3000)
     assert after.objects - before.objects > 2500
     assert min(after.rss - before.rss, after.uss - before.uss) > 4000
+
+
+def test_the_observer_breaks_nothing_that_is_being_made(tmp_path: Path) -> None:
+    """A tuple out of a generator is resized while it grows, which nobody else may hold."""
+    (tmp_path / "busy.py").write_text(BUSY, "utf-8")
+    observer = tmp_path / "observer"
+    with subprocess.Popen(
+        [sys.executable, OBSERVED, observer, sys.executable, "-m", "busy"],
+        env=clean_environment({"PYTHONPATH": str(tmp_path)}),
+    ) as process:
+        try:
+            wait_for("the observer listens", observer.exists)
+            for _ in range(5):
+                figures(process.pid, observer, tmp_path, tmp_path)
+            assert process.poll() is None
+        finally:
+            process.kill()
 
 
 def test_the_size_of_a_directory_follows_no_links(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from world_server import Server
 
 WAITS = st.sampled_from([1, 2, 3, 7, 13, 16, 40, 61, 120, 300, 590, 601, 640])
+LONG = st.sampled_from([30, 120, 560, 595, 601, 615, 640, 700, 800, 1000])
 HOST = st.integers(0, 2)
 SERVER = st.integers(0, 1)
 STALLS = st.sampled_from([2, 4, 8, 14, 20, 90, 700])
@@ -54,7 +55,7 @@ class Fleet(RuleBasedStateMachine):
         self.step()
         self.world.mains = not self.world.mains
 
-    @rule(before=WAITS, after=WAITS)
+    @rule(before=WAITS, after=LONG)
     def outage(self, before: int, after: int) -> None:
         """One that lasts, unless the next steps end it."""
         self.step()
@@ -165,6 +166,7 @@ class Fleet(RuleBasedStateMachine):
         """In mid-outage too."""
         self.step("host reset")
         if self.host(which).on:
+            self.host(which).woken = False
             self.host(which).start()
 
     @rule(which=HOST)

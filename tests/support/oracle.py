@@ -59,6 +59,11 @@ class Ghost:
         waited: Seconds that it waited for others; a budget, so flapping begins no new one.
         free_at: When it was last told that nobody is left to wait for.
         stalls: Short ones in this outage.
+        sheltered: Nothing has ever been wrong that could excuse the loss of its power.
+        slept: It has slept, and has not found that out yet.
+        order: The operator's order that it was told last.
+        unknown: The servers that have lost what they knew of it.
+        given_up: A server or the operator has: nobody need wake it.
         ran: How often it has run its commands, and how long the mains were good since.
     """
 
@@ -78,6 +83,7 @@ class Ghost:
     ran: int = 0
     good_since_run: float = 0.0
     sheltered: bool = True
+    slept: bool = False
     order: str = ""
     unknown: set[str] = field(default_factory=set)
     given_up: bool = False
@@ -105,7 +111,8 @@ class Oracle:
     # What happens.
     def booted(self, host: Host) -> None:
         old = self.ghosts[host.name]
-        self.ghosts[host.name] = Ghost(out=self._just_out(), unknown=old.unknown)
+        fresh = Ghost(out=self._just_out(), unknown=old.unknown, sheltered=host.woken)
+        self.ghosts[host.name] = fresh
 
     def resumed(self, host: Host) -> None:
         """Whatever it knew is from before its sleep; that it has run its commands stays."""
@@ -116,6 +123,7 @@ class Oracle:
             ran=old.ran,
             good_since_run=old.good_since_run,
             sheltered=False,
+            slept=True,
         )
 
     def _just_out(self) -> bool:
@@ -123,8 +131,10 @@ class Oracle:
 
     def forgot(self, host: Host) -> None:
         """It says that it has slept."""
-        if host.slept == host.slept_before:
+        ghost = self.ghosts[host.name]
+        if not ghost.slept:
             self.fail("L1", host, "it believes that it slept")
+        ghost.slept = False
 
     def stopped(self, host: Host, seconds: float) -> None:
         """It stands still: the bounds move by that, and by a lease where one more is granted.
@@ -207,8 +217,11 @@ class Oracle:
         if news.state is PowerState.UNKNOWN:
             return
         ghost.power = news.state
-        if sent is not None and host.now().running - sent <= LEASE:
-            ghost.unheard = ghost.broken = 0.0
+        age = host.now().running - sent if sent is not None else 2 * LEASE
+        if age <= LEASE:
+            ghost.unheard = 0.0
+            # What came late leaves less than a third of a lease to live on.
+            ghost.broken = 0.0 if age <= LEASE * 2 / 3 else LEASE
         if news.state is PowerState.ON_BATTERY:
             ghost.battery = ghost.battery or 0.0
 

@@ -331,7 +331,8 @@ class World:
         assert name in self.may, f"{name} had been switched off before"
         able = [ups for ups in self.fed(host) if self.able(ups)]
         assert able, f"{name} is woken onto a UPS that can't bear it"
-        late = before.hosts[name].held >= LIMITS.give_up
+        # Who is due only since this very look has held nobody up yet.
+        late = name in before.hosts and before.hosts[name].held >= LIMITS.give_up
         for other, known in HOSTS.items():
             if name in known.wait_for and other in self.must and not late:
                 fate = before.hosts[other].fate if other in before.hosts else None

@@ -122,7 +122,7 @@ class World:
         self.oracle.woken(host)
         if host.linked and host.machine == "off" and (self.calming or self.random.random() < 0.7):
             self.figures.woken += 1
-            host.wakes(self.random.choice((20, 40, 90)))
+            host.wakes(self.random.choice((20, 40, 90)), woken=True)
 
     def links(self, hosts: Sequence[Host], *, up: bool) -> None:
         for host in hosts:

@@ -48,6 +48,7 @@ class Host:
     rules: Rules
     machine: str = "on"
     until: float = 0.0
+    woken: bool = False
     boots: int = 1
     booted: float = 0.0
     slept: float = 0.0
@@ -207,11 +208,13 @@ class Host:
     def goes_off(self) -> None:
         """Its machine stops, by its own commands or because the power is gone."""
         self.cut()
-        self.machine, self.asleep, self.dead_link = "off", False, False
+        self.machine, self.asleep, self.dead_link, self.woken = "off", False, False, False
 
-    def wakes(self, seconds: float) -> None:
+    def wakes(self, seconds: float, *, woken: bool = False) -> None:
+        """By a magic packet, by hand, or because its mains are back."""
         if self.machine == "off" and self.world.power:
             self.machine, self.until = "booting", self.world.time + seconds
+            self.woken = woken
 
     def start(self) -> None:
         """A boot: what was in /run is gone."""

