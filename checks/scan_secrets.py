@@ -52,9 +52,11 @@ WORDS = {
     "of the mailbox in the lab, which is a container of that run": ("s3cret/of&the lab",),
 }
 # Such a text where it stands; in any other place it would be worth a look.
-KEY = "BEGIN PRIVATE" + " KEY"
+KEY, EC_KEY = "BEGIN PRIVATE" + " KEY", "BEGIN EC PRIVATE" + " KEY"
 PLACES = {
     ("checks/passphrase.py", "CA passphrase"): "the name of a kind of secret",
+    ("tests/fuzz/targets/identity.py", KEY): "first lines of keys, with nothing behind them",
+    ("tests/fuzz/targets/identity.py", EC_KEY): "likewise",
     ("tests/support/postoffice.py", "pi"): "the mail server that a test starts for itself",
     ("tests/unit/test_guard.py", "secret"): "an address in a file that is refused",
     ("tests/unit/test_pki.py", KEY): "the first line of a key, and no key",

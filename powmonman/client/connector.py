@@ -16,6 +16,7 @@ import random
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class Connector:
 
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""
-        race = Race(self._open)
+        race = Race(self._open, partial(self._open, once=True))
         late: list[tuple[str, int]] = []
         for host, port in known(self._config, self._names, late, self._tell):
             if self._stopped.is_set():
@@ -129,8 +130,8 @@ class Connector:
             self._tell("server", "nothing answers on the LAN and no address is configured")
         return None, race.refused
 
-    def _open(self, host: str, port: int) -> Link:
-        """Connect to one candidate.
+    def _open(self, host: str, port: int, *, once: bool = False) -> Link:
+        """Connect to one candidate; `once` as for `_tell`.
 
         Raises:
             LinkError: It is no good; that has been told.
@@ -139,19 +140,20 @@ class Connector:
         try:
             link = Link.open(self._context, host, port, revoked=self._config.tls.revoked)
         except LinkError as error:
-            self._tell(f"{host} port {port}", str(error))
+            self._tell(f"{host} port {port}", str(error), once=once)
             raise
         log.debug("%s port %d: %.0f ms", host, port, (time.monotonic() - began) * 1000)
         return link
 
-    def _tell(self, where: str, reason: str) -> None:
-        """Say it once; after that it is only worth a debug line.
+    def _tell(self, where: str, reason: str, *, once: bool = False) -> None:
+        """Say each new reason; after that it is only worth a debug line.
 
-        Of a flood of forged announcements the log is spared the rest.
+        `once`: the place was announced, perhaps by a liar. Of a flood of these the log hears one
+        reason each, and not of all.
         """
         with self._telling:
-            room = where in self._told or len(self._told) < MOST_TOLD
-            new = room and self._told.get(where) != reason
+            enough = once and (where in self._told or len(self._told) >= MOST_TOLD)
+            new = self._told.get(where) != reason and not enough
             if new:
                 self._told[where] = reason
         log.log(logging.WARNING if new else logging.DEBUG, "no connection: %s: %s", where, reason)

@@ -15,6 +15,8 @@ from powmonman.client.link import Link, LinkError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Connect = Callable[[str, int], Link]
+
 log = logging.getLogger("powmonman.client")
 
 # A thread each; the search gives no more than 16 in a second.
@@ -25,15 +27,17 @@ _LOOK_AGAIN = 0.05
 
 
 class Race:
-    """One round of attempts; `connect` blocks, and raises `LinkError`.
+    """One round of attempts; `connect` and `beside` block, and raise `LinkError`.
 
     Attributes:
         tried: The places that had their turn.
         refused: Somebody did not accept this host, or this host did not accept somebody.
     """
 
-    def __init__(self, connect: Callable[[str, int], Link]) -> None:
+    def __init__(self, connect: Connect, beside: Connect) -> None:
+        """`connect` is for a place that is tried alone, `beside` for one of many."""
         self._connect = connect
+        self._beside = beside
         self._lock = threading.Lock()
         self._running = 0
         self._over = False
@@ -51,7 +55,7 @@ class Race:
         if (host, port) in self.tried:
             return None
         self.tried.add((host, port))
-        return self._try(host, port)
+        return self._try(self._connect, host, port)
 
     def start(self, host: str, port: int) -> None:
         """Try one place beside the others, unless it was tried; left out if they are too many."""
@@ -70,7 +74,7 @@ class Race:
     def _compete(self, host: str, port: int) -> None:
         link = None
         try:
-            link = self._try(host, port)
+            link = self._try(self._beside, host, port)
         except Exception:
             # Of this place alone; the others go on.
             log.exception("%s port %d", host, port)
@@ -81,9 +85,9 @@ class Race:
         if link is not None:
             link.close()
 
-    def _try(self, host: str, port: int) -> Link | None:
+    def _try(self, connect: Connect, host: str, port: int) -> Link | None:
         try:
-            return self._connect(host, port)
+            return connect(host, port)
         except LinkError as error:
             self.refused |= error.refused
             return None

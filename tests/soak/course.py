@@ -276,7 +276,13 @@ class Course:
             "recovery__reserve": 0,
             "recovery__repeat": 0.5,
             "recovery__hosts": {"hv": {"method": "command", "command": wake}},
-            "notify": {"enabled": True, "targets": str(targets), "keep": self.pace.spool},
+            # Each event is a message of its own: else their size would hang on the pace.
+            "notify": {
+                "enabled": True,
+                "targets": str(targets),
+                "keep": self.pace.spool,
+                "coalesce": 0,
+            },
             "log__level": "info",
         }
 

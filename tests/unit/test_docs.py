@@ -323,23 +323,6 @@ def test_every_key_given_through_the_inventory_exists(page: Path) -> None:
                 assert [] == [fault for fault in found if "unknown key" in fault]
 
 
-def defines(path: Path, function: str) -> bool:
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return re.search(rf"\bdef {function}\(", text) is not None
-
-
-@each_page
-def test_every_test_that_is_named_exists(page: Path) -> None:
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
-    missing = [
-        f"{name}::{function}"
-        for name, function in named
-        for path in (REPOSITORY / name, REPOSITORY / "tests" / name)
-        if path.parent.is_dir() and not defines(path, function)
-    ]
-    assert [] == missing
-
-
 def test_the_examples_hold_files_of_every_kind() -> None:
     keys = [set(document) for page in PAGES for document in documents(page)]
     assert any("upses" in each for each in keys)

@@ -53,25 +53,30 @@ For PowMonMan:
 - **Mains count as back only after 5 s** (`restore_confirm`), so a return in the last seconds comes
   too late. The server wakes the host again: [recovery.md](recovery.md).
 - **A wrong certificate is no protection.** The client says so in its log, the server logs the
-  refusal and `powmonman status` shows who is missing: look before you need it.
+  refusal, and `powmonman verify` finds it before you need it.
+- **A host that boots in an outage** first wants a minute on battery of its own (`min_observe`),
+  from when its client runs. Python takes its time to start where the machine is busy.
 
 For NUT:
 
 - **A lost server soon decides.** At its defaults a host that was on battery goes down some 20 s
   after it has lost contact, whatever the timer says: safe for the data, early for you. Let
-  `DEADTIME` be longer than your timer, and most of these rows are as expected (last column).
+  `DEADTIME` be longer than your timer, and most of these rows are as expected (last column); a
+  server that hangs still makes it two minutes late.
 - **Give addresses, not names.** With a name, upsmon asks a dead DNS for ever and does nothing else.
 - **The timer is a process**, upssched. When it goes, so does the shutdown; upsmon doesn't see it.
   upsmon itself may be restarted; Debian's unit doesn't do it by itself.
+  A timer that ran out while the host stood still fires when it goes on, though the mains are back.
+- **A shutdown command that fails** is not tried again.
+- **Mains that flap** start the timer anew each time, until the battery is empty.
 - **FSD stays set** in upsd until that is restarted. A host that boots before goes down again.
 - **Watch one upsd per host**, if it must not wait: upsmon 2.8.0 connects to one server at a time.
 - **A wrong password** doesn't keep upsmon from reading, nor the timer from running. The primary
   doesn't wait for such a host, though.
 
-NUT does well when nothing else is broken, when anything breaks on mains, and when the mains come
-back in time. Its clients are far smaller, and it speaks to far more UPSes. Other versions than the
-one measured here behave otherwise: its development version no longer waits for one server before it
-asks the next.
+NUT does well when nothing else is broken, when anything breaks on mains, on a bad cable, and when
+the mains come back in time, even in the last second (its timer began later). Its clients are far
+smaller, start at once, and it speaks to far more UPSes. This is one version of it; others differ.
 
 ## How it was measured
 
@@ -140,8 +145,9 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     release = platform.freedesktop_os_release()["PRETTY_NAME"]
+    kernel = platform.release().partition("-")[0]
     model = models[0] if models else platform.machine()
-    return f"{os.cpu_count()} cores of an {model}, {release}, Linux {platform.release()}"
+    return f"{os.cpu_count()} cores of an {model}, {release}, Linux {kernel}"
 
 
 def nut_version() -> str:

@@ -133,8 +133,9 @@ def test_a_flood_of_forged_servers_does_not_fill_the_log(
 ) -> None:
     """Those that are configured had their line before, and get the next one too."""
     one._tell("pi.lan port 7444", "Connection refused")
-    for number in range(1000):
-        one._tell(f"127.7.0.{number} port 7444", "timed out")
+    for reason in ("timed out", "Connection reset by peer"):
+        for number in range(1000):
+            one._tell(f"127.7.0.{number} port 7444", reason, once=True)
     one._tell("pi.lan port 7444", "timed out")
     assert len(caplog.records) == connector.MOST_TOLD + 1
     assert caplog.messages[-1] == "no connection: pi.lan port 7444: timed out"

@@ -56,7 +56,7 @@ def places() -> Iterator[Places]:
 
 
 def test_who_hangs_holds_nobody_up(places: Places) -> None:
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     began = time.monotonic()
     for host in [f"hangs{number}" for number in range(40)] + ["true"]:
         one.start(host, 7444)
@@ -67,7 +67,7 @@ def test_who_hangs_holds_nobody_up(places: Places) -> None:
 
 
 def test_who_comes_second_or_too_late_is_hung_up_on(places: Places) -> None:
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     for host in ("true", "hangs, true"):
         one.start(host, 7444)
         one.wait(lambda: False)
@@ -83,14 +83,14 @@ def test_who_comes_second_or_too_late_is_hung_up_on(places: Places) -> None:
 
 
 def test_no_more_run_at_once_than_this_host_bears(places: Places) -> None:
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     for number in range(race.MOST_AT_ONCE + 20):
         one.start(f"hangs{number}", 7444)
     assert len(one.tried) == race.MOST_AT_ONCE
 
 
 def test_each_place_is_tried_once_in_a_round(places: Places) -> None:
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     for _ in range(3):
         assert one.run("refuses", 7444) is None
         one.start("refuses", 7444)
@@ -100,7 +100,7 @@ def test_each_place_is_tried_once_in_a_round(places: Places) -> None:
 def test_when_all_have_lost_nobody_is_waited_for(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     began = time.monotonic()
     for host in ("absent", "breaks"):
         one.start(host, 7444)
@@ -117,7 +117,7 @@ def test_without_room_for_a_thread_places_are_tried_in_turn(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    one = Race(places.connect)
+    one = Race(places.connect, places.connect)
     for host in ("absent", "true"):
         one.start(host, 7444)
     assert one.won
