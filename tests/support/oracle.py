@@ -49,7 +49,6 @@ class Ghost:
         out: The mains were really out.
         battery: Seconds that its client has lived since it first heard of battery; None: never.
         power: The last power state that it was told, unknown apart.
-        worst: Seconds that its battery can have been used at the most.
         whole: Seconds without a fault between the sensor and its client.
         broken: Seconds with one, since it last had fresh news.
         unheard: Seconds that its client lived without fresh news.
@@ -70,7 +69,6 @@ class Ghost:
     out: bool = False
     battery: float | None = None
     power: PowerState = PowerState.UNKNOWN
-    worst: float = 0.0
     whole: float = 0.0
     broken: float = 0.0
     unheard: float = 0.0
@@ -95,6 +93,8 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ghosts = {host.name: Ghost() for host in world.hosts}
+        # Seconds that a battery can have been used at the most, as anybody could know.
+        self.used = {host.name: 0.0 for host in world.hosts}
         self.good_for = 1e9
         self.out_for = 0.0
         self.sheltered = True
@@ -266,7 +266,7 @@ class Oracle:
         if (ghost.battery or 0.0) < MIN_OBSERVE - SLACK:
             self.fail("S1", host, f"after {ghost.battery:.0f} s of battery with its own eyes")
         least = min(AFTER, world.least_after)
-        used = max(ghost.worst, *(server_worst for server_worst in world.worst.values()))
+        used = self.used[host.name]
         if used < least - SLACK:
             self.fail("S1", host, f"too early: {used:.0f} s of battery used")
         if min(self.good_for, ghost.whole) >= KNOWN_WITHIN:
@@ -308,15 +308,16 @@ class Oracle:
             self.out_for += dt
         if not all(server.runs and server.sensor_works for server in world.servers):
             self.sheltered = False
+        out = not world.mains or any(server.supply.outage for server in world.servers)
         for host in world.hosts:
+            believed = self.ghosts[host.name].power is PowerState.ON_BATTERY
+            self.used[host.name] += dt * (out or believed)
             if host.on:
                 self._lives(host, dt)
 
     def _lives(self, host: Host, dt: float) -> None:
         ghost, world = self.ghosts[host.name], self.world
         ghost.out = ghost.out or not world.mains
-        if not world.mains or ghost.power is PowerState.ON_BATTERY:
-            ghost.worst += dt
         if world.mains:
             ghost.good_since_run += dt
         whole = self._whole(host)

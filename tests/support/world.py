@@ -50,7 +50,6 @@ class World:
         self.used = 0.0
         self.calming = False
         self.least_after = AFTER
-        self.worst: dict[str, float] = {}
         self.hosts: list[Host] = []
         self.oracle = Oracle(self)
         for number in range(hosts):
@@ -62,7 +61,6 @@ class World:
             self.hosts.append(Host(f"h{number}", self, rules, booted=self.time - 300.0))
         self.oracle = Oracle(self)
         self.servers = [Server(self, f"s{number}") for number in range(servers)]
-        self.worst = {server.name: 0.0 for server in self.servers}
         self.wait(20)
 
     def host(self, name: str) -> Host:
@@ -82,8 +80,6 @@ class World:
         self._electricity(dt)
         self.oracle.moment(dt)
         for server in self.servers:
-            out = server.supply.outage is not None or not self.mains
-            self.worst[server.name] += dt * out
             server.tick(dt)
         for host in self.random.sample(self.hosts, len(self.hosts)):
             host.tick(dt)
