@@ -54,9 +54,8 @@ For PowMonMan:
   too late. The server wakes the host again: [recovery.md](recovery.md).
 - **A wrong certificate is no protection.** The client says so in its log, the server logs the
   refusal, and `powmonman verify` finds it before you need it.
-- **A host that boots in an outage** first wants a minute on battery of its own (`min_observe`), from
-  when its client runs. On this overloaded machine the client took 22 to 40 s to start; on an idle
-  one it is there after a second, and the host goes at 91 s.
+- **A host that boots in an outage** first wants a minute on battery of its own (`min_observe`),
+  from when its client runs. Python takes its time to start where the machine is busy.
 
 For NUT:
 
@@ -146,8 +145,9 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     release = platform.freedesktop_os_release()["PRETTY_NAME"]
+    kernel = platform.release().partition("-")[0]
     model = models[0] if models else platform.machine()
-    return f"{os.cpu_count()} cores of an {model}, {release}, Linux {platform.release()}"
+    return f"{os.cpu_count()} cores of an {model}, {release}, Linux {kernel}"
 
 
 def nut_version() -> str:
