@@ -1,3 +1,5 @@
 import pytest
 
-pytest.register_assert_rewrite("apcupsd", "daemons", "playbook", "script", "upsd", "world")
+pytest.register_assert_rewrite(
+    "apcupsd", "daemons", "playbook", "script", "upsd", "world", "drill_world"
+)

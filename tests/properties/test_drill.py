@@ -4,11 +4,11 @@ import os
 from dataclasses import replace
 
 import pytest
+from drill_world import WAIT_TIMEOUT, ViolationError
 from drilled import Drilled, Twins
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from world import WAIT_TIMEOUT, ViolationError
 
 from powmonman.core import drill, policy
 from powmonman.core.messages import State

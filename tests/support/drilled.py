@@ -1,4 +1,4 @@
-"""The fleet of `world`, with drills in it, beside a twin in which there are none.
+"""The fleet of `drill_world`, with drills in it, beside a twin in which there are none.
 
 Both live through the same faults; the drills have random numbers of their own. The oracle: what the
 real plans know, decide and run is to the letter what it is in the twin, so no drill is the cause of
@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from world import LEASE, OTHERS, WAIT_TIMEOUT, ViolationError, World
+from drill_world import LEASE, OTHERS, WAIT_TIMEOUT, ViolationError, World
 
 from powmonman.core import drill, drill_stage
 from powmonman.core.drill import Check, Rehearsal
