@@ -151,17 +151,19 @@ def _start(args: argparse.Namespace) -> int:
         from powmonman.server import app
 
         return app.run(args.config)
-    from powmonman.client import agent
-
     if args.command == "client":
+        from powmonman.client import agent
+
         return agent.run(args.config)
     if args.check:
         from powmonman.client.check import main as check
 
         return check(args.config)
+    from powmonman.client import root
+
     if args.stdin:
-        return agent.run_given(sys.stdin.read())
-    return agent.run_shutdown(args.config, args.request)
+        return root.run_given(sys.stdin.read())
+    return root.run_shutdown(args.config, args.request)
 
 
 def _identity_error() -> type[Exception]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
-from powmonman.client import connector, halting, shutdown, stamp
+from powmonman.client import connector, halting, shutdown
 from powmonman.client.budget import Budget
 from powmonman.client.diary import Diary
 from powmonman.client.kept import load_plan
@@ -30,8 +30,7 @@ from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
 from powmonman.config.loader import ConfigError, load, read
-from powmonman.config.schema import ClientConfig, Log
-from powmonman.config.shutdown_keys import Shutdown
+from powmonman.config.schema import ClientConfig
 from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
@@ -535,36 +534,3 @@ def run(path: Path) -> int:
         return Agent(path, config, logs).run()
     finally:
         logs.close()
-
-
-def run_shutdown(path: Path, request: Path | None = None) -> int:
-    """Run the shutdown commands of the configuration in `path`, as the root-owned unit does.
-
-    `request` is what the client asked with: an old one is refused. A configuration that can't be
-    read, or that others than root can write, doesn't keep the host up: the client has decided, so
-    the default final command is run, and nothing of the file.
-    """
-    Logs("powmonman").apply(Log())
-    if request is not None and (why := stamp.refusal(request)):
-        log.critical("the request for a shutdown is refused: %s · nothing is run", why)
-        return 0
-    try:
-        config = load(shutdown.check_trusted(path), ClientConfig)
-    except (ConfigError, OSError) as error:
-        commands = Shutdown()
-        log.critical("%s · running %s alone", error, " ".join(commands.final.command))
-        return shutdown.run(commands)
-    if config.dry_run:
-        shutdown.rehearse(config.shutdown)
-        return 0
-    return shutdown.run(config.shutdown)
-
-
-def run_given(text: str) -> int:
-    """Run the shutdown commands that a client hands over on standard input.
-
-    Raises:
-        ValueError: They are none.
-    """
-    Logs("powmonman").apply(Log())
-    return shutdown.run(shutdown.handed_over(text))

@@ -3,8 +3,8 @@
     make chaos-nut
 
 Needs root, iproute2, and NUT's programs: apt install nut-client nut-server. Takes about 8 minutes
-on a quiet machine, nearly all of them waiting. Nothing of this machine is touched: every program runs
-in network namespaces of its own, and what would switch a host off only leaves a trace.
+on a quiet machine, nearly all of them waiting. Nothing of this machine is touched: every program
+runs in network namespaces of its own, and what would switch a host off only leaves a trace.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from powmonman.client import agent, shutdown, stamp
+from powmonman.client import root, shutdown, stamp
 from powmonman.client.request import Request
 from powmonman.config.shutdown_keys import Command, Shutdown
 from powmonman.service.clock import boot_id, boottime
@@ -29,7 +29,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Shutdown]:
 
     monkeypatch.setattr(shutdown, "run", run)
     monkeypatch.setattr(shutdown, "check_trusted", lambda path: path)
-    monkeypatch.setattr(agent, "Logs", lambda _: SimpleNamespace(apply=lambda _: None))
+    monkeypatch.setattr(root, "Logs", lambda _: SimpleNamespace(apply=lambda _: None))
     return commands
 
 
@@ -41,7 +41,7 @@ def leave(place: Path, **changes: Any) -> Path:
 
 
 def take_up(request: Path, config: Path) -> int:
-    return agent.run_shutdown(config / "client.yml", request)
+    return root.run_shutdown(config / "client.yml", request)
 
 
 def test_a_request_of_a_moment_ago_is_carried_out(tmp_path: Path, ran: list[Shutdown]) -> None:

@@ -82,6 +82,7 @@ def test_a_row_says_who_is_there_since_when_and_what_it_said_of_itself(roster: R
         },
         "wait_for": (),
         "wait_timeout": 300.0,
+        "on_lost_contact": {"shutdown_after": None, "only_if": ()},
         "waits": (),
         "takes": None,
         "upses": (),
