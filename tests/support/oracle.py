@@ -62,7 +62,7 @@ class Ghost:
         slept: It has slept, and has not found that out yet.
         order: The operator's order that it was told last.
         unknown: The servers that have lost what they knew of it.
-        given_up: A server or the operator has: nobody need wake it.
+        given_up: A server or the operator has, and no server has seen it since.
         ran: How often it has run its commands, and how long the mains were good since.
     """
 
@@ -111,8 +111,12 @@ class Oracle:
     # What happens.
     def booted(self, host: Host) -> None:
         old = self.ghosts[host.name]
-        fresh = Ghost(out=self._just_out(), unknown=old.unknown, sheltered=host.woken)
-        self.ghosts[host.name] = fresh
+        self.ghosts[host.name] = Ghost(
+            out=self._just_out(),
+            unknown=old.unknown,
+            sheltered=host.woken,
+            given_up=old.given_up,
+        )
 
     def resumed(self, host: Host) -> None:
         """Whatever it knew is from before its sleep; that it has run its commands stays."""
@@ -120,6 +124,7 @@ class Oracle:
         self.ghosts[host.name] = Ghost(
             out=self._just_out(),
             unknown=old.unknown,
+            given_up=old.given_up,
             ran=old.ran,
             good_since_run=old.good_since_run,
             sheltered=False,
@@ -192,7 +197,9 @@ class Oracle:
             ghost.furthest = None
 
     def known_to(self, server: Server, host: Host) -> None:
-        self.ghosts[host.name].unknown.discard(server.name)
+        ghost = self.ghosts[host.name]
+        ghost.unknown.discard(server.name)
+        ghost.given_up = False
 
     def unknown_to(self, server: Server, host: Host) -> None:
         self.ghosts[host.name].unknown.add(server.name)
