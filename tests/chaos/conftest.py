@@ -20,7 +20,7 @@ from .scenario import Row, Scenario, play, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-AT_ONCE = 12
+AT_ONCE = 8
 ROWS = pytest.StashKey[list[Row]]()
 
 

@@ -24,7 +24,7 @@ NEEDS = frozenset(Need)
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 PHASES = {
-    Phase.IDLE: r"on mains$|mains are back|power now: on mains|on mains · |forgotten",
+    Phase.IDLE: r"on mains$|mains are back|on mains · |forgotten",
     Phase.COUNTING: r"on battery · outage|resumed: counting",
     Phase.WAITING: r"waiting for \w+|resumed: waiting",
     Phase.COMMITTED: r"shutting down now|resumed: committed",
@@ -77,7 +77,7 @@ class OurSite:
         for host in layout.hosts:
             self._daemons[host.name].start()
         for host in layout.hosts:
-            self._daemons[host.name].says("power now: on mains", PATIENCE)
+            self._daemons[host.name].says("on mains$", PATIENCE)
         self._life.start()
 
     def _server(self, name: str, layout: Layout) -> Daemon:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from powmonman.client.shutdown import RESERVED
 from powmonman.config.loader import load
 from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import Query, StartDrill, StopDrill
@@ -73,7 +74,8 @@ def test_every_host_rehearses_and_no_command_is_run(fleet: Fleet) -> None:
     nas.says("drill .* is over here")
     told = fleet.run("history", "--config", str(server.config))
     assert "drill" in told.stdout
-    assert [file.name for file in nas.runtime.iterdir() if "shutdown" in file.name] == []
+    left = {file.name for file in nas.runtime.iterdir() if "shutdown" in file.name}
+    assert left <= {RESERVED}
 
 
 @together

@@ -7,7 +7,6 @@ earlier process wrote, and the clocks are those of `service.clock`.
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +28,6 @@ from powmonman.service import clock
 if TYPE_CHECKING:
     from world import World
     from world_server import Server
-
-logging.getLogger("powmonman").setLevel(logging.CRITICAL)
 
 # Fields that a plan has had from the beginning; an older version's record has no others.
 FIRST = (
