@@ -57,12 +57,13 @@ class Ghost:
         deadline: The soonest that it has counted to in this outage, and the phase.
         waited: Seconds that it waited for others; a budget, so flapping begins no new one.
         free_at: When it was last told that nobody is left to wait for.
+        idle_at: When it last had nothing to count.
         stalls: Short ones in this outage.
         sheltered: Nothing has ever been wrong that could excuse the loss of its power.
         slept: It has slept, and has not found that out yet.
         order: The operator's order that it was told last.
         unknown: The servers that have lost what they knew of it.
-        given_up: A server or the operator has, and no server has seen it since.
+        given_up: In which boot a server or the operator has; none has seen it in another since.
         ran: How often it has run its commands, and how long the mains were good since.
     """
 
@@ -77,6 +78,7 @@ class Ghost:
     deadline: tuple[Phase, float] | None = None
     waited: float = 0.0
     free_at: float = NEVER
+    idle_at: float = 0.0
     stalls: int = 0
     ran: int = 0
     good_since_run: float = 0.0
@@ -84,7 +86,7 @@ class Ghost:
     slept: bool = False
     order: str = ""
     unknown: set[str] = field(default_factory=set)
-    given_up: bool = False
+    given_up: int = 0
 
 
 class Oracle:
@@ -187,8 +189,8 @@ class Oracle:
 
     def ordered(self) -> None:
         """The operator has the last word: nobody is woken after his order."""
-        for ghost in self.ghosts.values():
-            ghost.given_up = True
+        for host in self.world.hosts:
+            self.ghosts[host.name].given_up = host.boots
 
     def policy_changed(self) -> None:
         """The fleet's rules are others; so is what they promise."""
@@ -199,7 +201,8 @@ class Oracle:
     def known_to(self, server: Server, host: Host) -> None:
         ghost = self.ghosts[host.name]
         ghost.unknown.discard(server.name)
-        ghost.given_up = False
+        if ghost.given_up != host.boots:
+            ghost.given_up = 0
 
     def unknown_to(self, server: Server, host: Host) -> None:
         self.ghosts[host.name].unknown.add(server.name)
@@ -207,7 +210,7 @@ class Oracle:
     def settled(self, server: Server, host: Host, fate: Fate) -> None:
         ghost = self.ghosts[host.name]
         if fate is Fate.GIVEN_UP:
-            ghost.given_up = True
+            ghost.given_up = host.boots
         elif fate is Fate.BACK and not host.on:
             self.fail("L3", host, f"{server.name} says that it is back")
 
@@ -284,8 +287,8 @@ class Oracle:
         ghost.bound = ghost.furthest = ghost.deadline = None
 
     def _in_order(self, host: Host, ghost: Ghost) -> None:
-        """A state may be a lease old."""
-        if not host.rules.wait_for or self.world.time - ghost.free_at <= 2 * LEASE:
+        """A state may be a lease old, and the first of an outage already says who is down."""
+        if not host.rules.wait_for or ghost.free_at >= ghost.idle_at - LEASE:
             return
         self.world.figures.waited += 1
         if ghost.waited < self.longest_wait(host) - SLACK:
@@ -339,6 +342,8 @@ class Oracle:
                 ghost.battery += dt
         if host.plan.phase is Phase.WAITING and not host.asleep:
             ghost.waited += dt
+        elif host.plan.phase is Phase.IDLE:
+            ghost.idle_at = world.time
 
     def _whole(self, host: Host) -> bool:
         """Whether all between the sensor and this client works, whichever server it may choose."""
