@@ -305,6 +305,9 @@ class Oracle:
         ghost = self.ghosts[host.name]
         if self.sheltered and ghost.sheltered and host.machine == "on" and not host.stubborn:
             self.fail("D", host, "it loses its power while it runs")
+        if host.asleep or (host.server is None and host.plan.phase is Phase.IDLE):
+            # It was not there as the outage began: it counts as switched off.
+            ghost.given_up = host.boots
 
     # What is true in every moment.
     def moment(self, dt: float) -> None:
