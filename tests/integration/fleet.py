@@ -178,8 +178,11 @@ class Fleet:
         return daemon
 
     def command(self, host: str, what: str, then: str = "", **options: Any) -> dict[str, Any]:
-        """Return a command that leaves a trace, and goes on with the shell script `then`."""
-        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}\n{then}'
+        """Return a command that leaves a trace, and goes on with the shell script `then`.
+
+        All on one line, as the log has it.
+        """
+        script = f'read at _ < /proc/uptime; echo "{host} {what} $at" >> {self._ran}; {then}'
         return {"command": ["sh", "-c", script], **options}
 
     def _new(
