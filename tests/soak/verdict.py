@@ -19,7 +19,7 @@ PROCESS = {
     "descriptors": Bound(1.5),
     "threads": Bound(1.5),
     "tasks": Bound(1.5),
-    "objects": Bound(600),
+    "objects": Bound(3000),
     "state": Bound(64 * 1024),
     "runtime": Bound(64 * 1024),
 }

@@ -114,7 +114,7 @@ class Fleet(RuleBasedStateMachine):
     @rule(which=HOST, seconds=st.sampled_from([0.0, 2.0, 10.0, 40.0]))
     def delay(self, which: int, seconds: float) -> None:
         self.step("messages delayed" if seconds > 2 else "")
-        self.world.delays(self.host(which), seconds)
+        self.host(which).delay = seconds
 
     @rule(which=HOST, scrambled=st.booleans())
     def scramble(self, which: int, scrambled: bool) -> None:

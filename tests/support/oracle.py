@@ -57,13 +57,12 @@ class Ghost:
         deadline: The soonest that it has counted to in this outage, and the phase.
         waited: Seconds that it waited for others; a budget, so flapping begins no new one.
         free_at: When it was last told that nobody is left to wait for.
-        idle_at: When it last had nothing to count.
         stalls: Short ones in this outage.
         sheltered: Nothing has ever been wrong that could excuse the loss of its power.
         slept: It has slept, and has not found that out yet.
         order: The operator's order that it was told last.
         unknown: The servers that have lost what they knew of it.
-        given_up: In which boot a server or the operator has; none has seen it in another since.
+        given_up: A server or the operator has, and no server has seen it since.
         ran: How often it has run its commands, and how long the mains were good since.
     """
 
@@ -78,7 +77,6 @@ class Ghost:
     deadline: tuple[Phase, float] | None = None
     waited: float = 0.0
     free_at: float = NEVER
-    idle_at: float = 0.0
     stalls: int = 0
     ran: int = 0
     good_since_run: float = 0.0
@@ -86,7 +84,7 @@ class Ghost:
     slept: bool = False
     order: str = ""
     unknown: set[str] = field(default_factory=set)
-    given_up: int = 0
+    given_up: bool = False
 
 
 class Oracle:
@@ -189,8 +187,8 @@ class Oracle:
 
     def ordered(self) -> None:
         """The operator has the last word: nobody is woken after his order."""
-        for host in self.world.hosts:
-            self.ghosts[host.name].given_up = host.boots
+        for ghost in self.ghosts.values():
+            ghost.given_up = True
 
     def policy_changed(self) -> None:
         """The fleet's rules are others; so is what they promise."""
@@ -201,8 +199,7 @@ class Oracle:
     def known_to(self, server: Server, host: Host) -> None:
         ghost = self.ghosts[host.name]
         ghost.unknown.discard(server.name)
-        if ghost.given_up != host.boots:
-            ghost.given_up = 0
+        ghost.given_up = False
 
     def unknown_to(self, server: Server, host: Host) -> None:
         self.ghosts[host.name].unknown.add(server.name)
@@ -210,7 +207,7 @@ class Oracle:
     def settled(self, server: Server, host: Host, fate: Fate) -> None:
         ghost = self.ghosts[host.name]
         if fate is Fate.GIVEN_UP:
-            ghost.given_up = host.boots
+            ghost.given_up = True
         elif fate is Fate.BACK and not host.on:
             self.fail("L3", host, f"{server.name} says that it is back")
 
@@ -287,8 +284,8 @@ class Oracle:
         ghost.bound = ghost.furthest = ghost.deadline = None
 
     def _in_order(self, host: Host, ghost: Ghost) -> None:
-        """A state may be a lease old, and the first of an outage already says who is down."""
-        if not host.rules.wait_for or ghost.free_at >= ghost.idle_at - LEASE:
+        """A state may be a lease old."""
+        if not host.rules.wait_for or self.world.time - ghost.free_at <= 2 * LEASE:
             return
         self.world.figures.waited += 1
         if ghost.waited < self.longest_wait(host) - SLACK:
@@ -305,9 +302,6 @@ class Oracle:
         ghost = self.ghosts[host.name]
         if self.sheltered and ghost.sheltered and host.machine == "on" and not host.stubborn:
             self.fail("D", host, "it loses its power while it runs")
-        if host.asleep or (host.server is None and host.plan.phase is Phase.IDLE):
-            # It was not there as the outage began: it counts as switched off.
-            ghost.given_up = host.boots
 
     # What is true in every moment.
     def moment(self, dt: float) -> None:
@@ -345,8 +339,6 @@ class Oracle:
                 ghost.battery += dt
         if host.plan.phase is Phase.WAITING and not host.asleep:
             ghost.waited += dt
-        elif host.plan.phase is Phase.IDLE:
-            ghost.idle_at = world.time
 
     def _whole(self, host: Host) -> bool:
         """Whether all between the sensor and this client works, whichever server it may choose."""

@@ -192,8 +192,6 @@ class World:
         """Note who may go down from here on, with these UPSes or any."""
         for name, host in self.hosts.items():
             out = any(ups.outage for ups in self.fed(host) if not upses or ups in upses)
-            # Who joins later is exposed only if what feeds it is too little.
-            out = out and (bool(upses) or not self.good(host))
             if host.connected and host.on and out:
                 self.may[name] = host.known.boot
 

@@ -10,7 +10,7 @@ import random
 from typing import TYPE_CHECKING
 
 from figures import Figures
-from oracle import AFTER, LEASE, WAIT_TIMEOUT, Oracle, ViolationError
+from oracle import AFTER, WAIT_TIMEOUT, Oracle, ViolationError
 from virtual_time import CLOCKS, YEAR
 from world_host import Host
 from world_server import Server
@@ -128,11 +128,6 @@ class World:
                 host.linked = True
                 host.cut()
 
-    def delays(self, host: Host, seconds: float) -> None:
-        """What is on its way already arrives when it would have."""
-        host.delay = seconds
-        self.oracle.ghosts[host.name].broken = LEASE
-
     def steps_wall_clock(self, seconds: float) -> None:
         CLOCKS.wall = max(0.0, CLOCKS.wall + seconds)
 
@@ -147,8 +142,7 @@ class World:
             server.back_at = min(server.back_at, self.time) if server.back_at < HALTED else HALTED
             server.booted = min(server.booted, self.time - 20.0)
         for host in self.hosts:
-            host.scrambled = False
-            self.delays(host, 2.0)
+            host.delay, host.scrambled = 2.0, False
             host.stopped_until = 0.0
             host.resume()
         self.links(self.hosts, up=True)
