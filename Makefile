@@ -6,9 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
+BENCHES := $(VENV)/.benches
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit molecule lab lint audit chaos chaos-nut fuzz gpio-lab mutants safety soak docs clean
+# What `make bench` measures: all, or some of them: make bench BENCH='fanout storm'
+BENCH ?=
+
+.PHONY: help demo test unit molecule lab lint audit bench chaos chaos-nut fuzz gpio-lab mutants safety soak docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +45,9 @@ lint: $(TOOLS) ## ruff, mypy, ansible-lint, and a scan for secrets.
 
 audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerable. Needs a network.
 	$(BIN)/python checks/audit.py
+
+bench: $(BENCHES) ## Speed and cost, beside others: docs/performance.md. Some alone: BENCH='startup fanout'.
+	$(BIN)/python -m benchmarks --out benchmarks/results $(BENCH)
 
 chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
 	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
@@ -81,4 +88,9 @@ $(PROGRAM): pyproject.toml
 $(TOOLS): $(PROGRAM)
 	@echo "Adding the test and lint ..."
 	@$(BIN)/pip install --quiet --group test --group lint
+	@touch $@
+
+$(BENCHES): $(TOOLS)
+	@echo "Adding what draws plots ..."
+	@$(BIN)/pip install --quiet --group bench
 	@touch $@

@@ -1,0 +1,77 @@
+"""`make bench`, or `python -m benchmarks [NAME ...]`: measure, print tables, keep JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .machine import described, our_versions
+from .table import goal_table, series_table
+
+if TYPE_CHECKING:
+    from .result import Result
+
+# In the order in which they run; each is a module with `run(*, quick)`.
+NAMES = (
+    "startup",
+    "detection",
+    "fanout",
+    "idle_server",
+    "idle_client",
+    "storm",
+    "scale",
+    "rollout",
+)
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Run what was asked for; 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure PowMonMan, and peers beside it in the same run. "
+        "Everything runs on loopback or in containers made for it. See docs/performance.md.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, small fleets")
+    parser.add_argument("--out", type=Path, help="where to keep the JSON; default: not kept")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    results = [measured(n, quick=arguments.quick) for n in arguments.names or NAMES]
+    for result in results:
+        if arguments.out:
+            print(f"kept: {result.save(arguments.out)}")
+    return 0 if all(goal.met for result in results for goal in result.goals) else 1
+
+
+def measured(name: str, *, quick: bool) -> Result:
+    """Run one benchmark, and print what it found."""
+    print(f"== {name}", flush=True)
+    module = importlib.import_module(f"benchmarks.{name}")
+    machine, began = described(), time.monotonic()
+    found: Result = module.run(quick=quick)
+    machine["load_after"] = [round(each, 2) for each in os.getloadavg()]
+    result = replace(
+        found,
+        machine=machine,
+        versions={**our_versions(), **found.versions},
+        seconds=round(time.monotonic() - began, 1),
+    )
+    print(series_table(result.series))
+    if result.goals:
+        print(f"\n{goal_table(result.goals)}")
+    for text in (*result.notes, *(f"LEFT OUT: {each}" for each in result.left_out)):
+        print(f"- {text}")
+    print(flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

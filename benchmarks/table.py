@@ -1,0 +1,77 @@
+"""Results as tables, for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .result import Goal, Series
+
+HEADINGS = ("what", "product", "N", "runs", "median", "p95", "max", "unit")
+
+
+def figure(value: float) -> str:
+    """Return a figure in the digits that matter: three, and all of a whole thousand."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def series_table(series: Sequence[Series], *, markdown: bool = False) -> str:
+    """Return one row for each series."""
+    rows = [
+        (
+            each.name,
+            each.product,
+            "" if each.n is None else f"{each.n:,}",
+            len(each.values),
+            figure(each.median),
+            figure(each.percentile(95)),
+            figure(each.max),
+            each.unit,
+        )
+        for each in series
+    ]
+    return _table(rows, HEADINGS, numbers=(2, 3, 4, 5, 6), markdown=markdown)
+
+
+def goal_table(goals: Sequence[Goal], *, markdown: bool = False) -> str:
+    """Return one row for each goal: met, or by how much and why not."""
+    rows = [
+        (
+            goal.text,
+            f"{figure(goal.value)} {goal.unit}",
+            f"{'at least' if goal.at_least else 'at most'} {figure(goal.bound)} {goal.unit}",
+            _verdict(goal, markdown=markdown),
+        )
+        for goal in goals
+    ]
+    return _table(rows, ("goal", "measured", "bound", ""), numbers=(), markdown=markdown)
+
+
+def _verdict(goal: Goal, *, markdown: bool) -> str:
+    if goal.met:
+        return "met"
+    less, more = sorted((goal.value, goal.bound))
+    text = f"missed by a factor of {more / less:.2f}" if less > 0 else "missed"
+    return (f"**{text}**" if markdown else text) + (f": {goal.why}" if goal.why else "")
+
+
+def _table(
+    rows: Sequence[Sequence[object]],
+    headings: Sequence[str],
+    *,
+    numbers: Sequence[int],
+    markdown: bool,
+) -> str:
+    return tabulate(
+        rows,
+        headings,
+        tablefmt="github" if markdown else "simple",
+        disable_numparse=True,
+        colalign=["right" if at in numbers else "left" for at in range(len(headings))],
+    )
