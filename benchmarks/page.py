@@ -1,4 +1,4 @@
-"""docs/performance.md, made from benchmarks/results/*.json: `python -m benchmarks.page [--plots]`."""
+"""Make docs/performance.md from benchmarks/results/*.json: `python -m benchmarks.page`."""
 
 from __future__ import annotations
 

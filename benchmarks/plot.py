@@ -44,7 +44,7 @@ def draw(plot: Plot, result: Result, directory: Path) -> Path:
     """
     # Only who draws needs it installed.
     import matplotlib as mpl
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
     from matplotlib.ticker import FuncFormatter
 
     mpl.use("svg")
@@ -52,7 +52,7 @@ def draw(plot: Plot, result: Result, directory: Path) -> Path:
     lines = _lines(plot, result.series)
     if not lines:
         raise LookupError(f"{plot.benchmark}: nothing to draw for {plot.file}")
-    figure, axes = pyplot.subplots(figsize=(7.2, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for (label, points), colour, mark in zip(lines.items(), COLOURS, MARKS, strict=False):
         ns = [each.n for each in points]
         medians = [each.median for each in points]
@@ -67,7 +67,7 @@ def draw(plot: Plot, result: Result, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / plot.file
     figure.savefig(path, metadata={"Date": None, "Creator": None})
-    pyplot.close(figure)
+    plt.close(figure)
     return path
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .plot import Plot
+if TYPE_CHECKING:
+    from .plot import Plot
 
 INTRO = """\
 # Speed and size
 
-What PowMonMan costs, and how fast it is, beside what you would use instead, measured in the same run
-on the same machine. Written by `make bench` from `benchmarks/results/*.json`, which hold every single
-value; don't edit the figures. `make bench BENCH=fanout` measures one part alone;
+What PowMonMan costs, and how fast it is, beside what you would use instead, measured in the same
+run on the same machine. Written by `make bench` from `benchmarks/results/*.json`, which hold every
+single value; don't edit the figures. `make bench BENCH=fanout` measures one part alone;
 `.venv/bin/python -m benchmarks --quick` takes a few minutes and keeps nothing.
 
 Absolute figures are this machine's: two cores of a virtual machine, on which all clients run too. A
