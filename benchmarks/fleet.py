@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from powmonman.net.tls import SERVER_NAME
 from powmonman.pki.certificates import Signer
@@ -94,7 +94,7 @@ class Fleet:
         }
         self._settings = _with(server, settings)
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> Self:
         try:
             self._prepare()
             self.start()
@@ -116,7 +116,8 @@ class Fleet:
     @property
     def pid(self) -> int:
         """The server's process."""
-        assert self._process is not None
+        if self._process is None:
+            raise RuntimeError("the server does not run")
         return self._process.pid
 
     @property
