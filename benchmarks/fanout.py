@@ -53,9 +53,9 @@ def run(*, quick: bool) -> Result:
         for settings, by_clients in (QUICK_NUT_RUNS if quick else NUT_RUNS).items():
             series += _nuts(settings, by_clients)
     found = Result("fanout", tuple(series), left_out=left_out, versions=versions)
-    notes = (
-        "our light clients live in two processes on the processor that the server runs on: what "
-        "they take themselves to read what they are told is part of the figures",
+    note = (
+        "Our light clients live in one process beside the server: the time that they take to read "
+        "what they are told, one after the other, is part of the figures."
     )
     return Result(
         "fanout",
