@@ -198,22 +198,31 @@ class LightClient:
         if self.told_at is None:
             self.told_at = moment
             self._swarm.gathered(self)
-        if self.plan is not None and self._rules is not None:
-            self._take(policy.heard(self.plan, state, self._rules, now()))
-        else:
-            self._nonce += 1
-            self._say(Ack(state.seq, self._nonce))
-            self._report(state, power)
         self._swarm.changed(self)
+        self._swarm.answer_later(self, state)
 
-    def _report(self, state: State, power: PowerState) -> None:
+    def answer(self, state: State) -> None:
+        """Act on a state, and answer it."""
+        if self.told_at is None:
+            return
+        try:
+            if self.plan is not None and self._rules is not None:
+                self._take(policy.heard(self.plan, state, self._rules, now()))
+            else:
+                self._nonce += 1
+                self._say(Ack(state.seq, self._nonce))
+                self._report(state)
+        except (OSError, ssl.SSLError):
+            self._lost()
+
+    def _report(self, state: State) -> None:
         """Report a phase as a client would that is told so."""
-        phase = Phase.COUNTING if power is PowerState.ON_BATTERY else Phase.IDLE
+        news = next(iter(state.upses.values()))
+        phase = Phase.COUNTING if news.state is PowerState.ON_BATTERY else Phase.IDLE
         if phase != self._phase:
             self._phase = phase
-            news = next(iter(state.upses.values()))
             left = state.policy.after - news.spent if phase is Phase.COUNTING else None
-            self._say(Status(phase, power, left, news.outage))
+            self._say(Status(phase, news.state, left, news.outage))
 
     def pass_time(self, due: int) -> None:
         """Let time pass for the plan, unless something has been decided since."""
@@ -320,7 +329,7 @@ class Swarm:
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._timed = 0
         self._clients = [LightClient(self, n, Path(i), rules) for n, i in identities.items()]
-        self._by_socket: dict[int, LightClient] = {}
+        self._unanswered: list[tuple[LightClient, State]] = []
         self._gathering: deque[LightClient] = deque(self._clients)
         self._moments: dict[str, float] = {}
         self._awaited: Callable[[LightClient], float | None] | None = None
@@ -342,6 +351,9 @@ class Swarm:
                     key.data.ready(mask)
                 else:
                     self._obey()
+            answers, self._unanswered = self._unanswered, []
+            for client, state in answers:
+                client.answer(state)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 _, _, call, arguments = heapq.heappop(self._timers)
                 call(*arguments)
@@ -363,6 +375,10 @@ class Swarm:
         """Serve it no more."""
         if sock in self._selector.get_map():
             self._selector.unregister(sock)
+
+    def answer_later(self, client: LightClient, state: State) -> None:
+        """Answer when all that has come has been read: hosts of their own don't wait in turn."""
+        self._unanswered.append((client, state))
 
     def _gather(self) -> None:
         if self._gathering:
