@@ -131,6 +131,30 @@ def test_what_the_disk_has_taken_again_is_taken_from_there(place: Bench) -> None
     assert not place.waker._unwritten.path.exists()
 
 
+def test_a_host_is_back_as_soon_as_it_acknowledges(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.reads(mains=True)
+    place.arrives(boot_id="b2")
+    place.roster.said("nas", Status("idle"), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+    place.roster.told("nas", place.state_id)
+    place.waker.look()
+    assert place.phases() == {"nas": "back"}
+
+
+def test_an_acknowledgement_is_worth_nothing_for_the_next_state(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.arrives(boot_id="b2")
+    place.says("idle")
+    place.waker.look()
+    place.reads(mains=True)
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+
+
 def test_a_status_of_an_earlier_connection_is_nobodys_word(place: Bench) -> None:
     """It was idle before it committed out of contact; its hello comes before its new status."""
     place.arrives()
