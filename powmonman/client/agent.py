@@ -29,8 +29,8 @@ from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
+from powmonman.config.client_schema import ClientConfig
 from powmonman.config.loader import ConfigError, load, read
-from powmonman.config.schema import ClientConfig
 from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State

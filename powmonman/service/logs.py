@@ -21,7 +21,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Log
+    from powmonman.config.client_schema import Log
 
 JOURNAL = "/run/systemd/journal/socket"
 MOST_LINES = 1000
