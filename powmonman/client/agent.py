@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -261,7 +260,7 @@ class Agent:
         if self._evidence is None:
             return
         for facts, began in self._evidence.found():
-            outage = secrets.token_hex(16)
+            outage = os.urandom(16).hex()
             step = policy.looked(self._plan, facts, began, self._rules, now(), outage=outage)
             self._take(step)
         self._evidence.want(lost_contact.asks(self._plan, self._rules))
