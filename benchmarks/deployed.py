@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import powmonman
 from powmonman import bundle
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ ROOT = Path(__file__).parent.parent
 # systemd's own for services: the launcher looks for Python there.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 PATIENCE = 30.0
+# pip's own, to the letter.
+_SCRIPT = """\
+#!{python}
+import sys
+from powmonman.cli import main
+if __name__ == '__main__':
+    sys.argv[0] = sys.argv[0].removesuffix('.exe')
+    sys.exit(main())
+"""
 
 
 class UnavailableError(RuntimeError):
@@ -72,26 +82,20 @@ def unit_python() -> str:
 
 
 def installed(directory: Path) -> Path:
-    """Install the package into a virtual environment at `directory`; return its Python.
-
-    Raises:
-        UnavailableError: It can't be built here.
-    """
+    """Lay the package into a virtual environment at `directory` as pip does; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     python = directory / "bin/python"
-    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet")
-    local = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    done = subprocess.run(
-        [*install, *local, str(ROOT)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise UnavailableError(f"the package: {done.stderr.strip().splitlines()[-1]}")
     (site,) = directory.glob("lib/python*/site-packages")
+    nothing_compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(powmonman.__path__[0]), site / "powmonman", ignore=nothing_compiled)
     for file in metadata.distribution("PyYAML").files or ():
         if ".." not in file.parts:
             (site / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(str(file.locate()), site / file)
     compile_all(python, site)
+    script = directory / "bin/powmonman"
+    script.write_text(_SCRIPT.format(python=python), "utf-8")
+    script.chmod(0o755)
     return python
 
 
