@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 REFUSALS_A_MINUTE = 30
-_NOTHING = b"{}"
+_NOTHING = Own()
+_ENCODED_NOTHING = b"{}"
 
 # Most clients are told the same as in the push before.
 _encoded = lru_cache(4096)(encode_own)
@@ -107,7 +108,7 @@ class Hub:
     def own(self, name: str) -> bytes:
         """Return what the state says to the client `name` alone."""
         own = self._own(name)
-        return _NOTHING if own == Own() else _encoded(own)
+        return _ENCODED_NOTHING if own == _NOTHING else _encoded(own)
 
     def sweep(self, lease: float) -> None:
         """Drop who has been silent for too long."""
@@ -228,7 +229,7 @@ class Hub:
         """A client has understood a state."""
         if seq == session.seq and not session.behind and self._state is not None:
             host = self.roster.hosts[session.name]
-            host.told = self._state.id
+            self.roster.told(session.name, self._state.id)
             if self._scribe and host.hello:
                 took = boottime() - self._pushed_at if session in self._untold else None
                 self._scribe.told(session.name, host.hello, took)

@@ -67,7 +67,7 @@ class Bench:
 
     def says(self, phase: str, name: str = "nas") -> None:
         self.roster.said(name, Status(phase), boottime())
-        self.roster.hosts[name].told = self.state_id
+        self.roster.told(name, self.state_id)
 
     def reads(self, *, mains: bool) -> None:
         now = boottime()
@@ -138,7 +138,7 @@ def test_a_status_of_an_earlier_connection_is_nobodys_word(place: Bench) -> None
     place.loses_mains()
     place.arrives()
     place.reads(mains=True)
-    place.roster.hosts["nas"].told = place.state_id
+    place.roster.told("nas", place.state_id)
     place.waker.look()
     assert place.phases() == {"nas": "due"}
     place.says("committed")
