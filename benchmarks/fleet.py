@@ -140,8 +140,12 @@ class Fleet:
         """Replace the sensor's file; return when, by CLOCK_MONOTONIC."""
         return self._mains("on")
 
-    def _mains(self, word: str) -> float:
-        text = render(word, low_battery=False)
+    def lose_charge(self) -> float:
+        """Let the mains be off and the battery be low; return as `lose_mains` does."""
+        return self._mains("off", low_battery=True)
+
+    def _mains(self, word: str, *, low_battery: bool = False) -> float:
+        text = render(word, low_battery=low_battery)
         moment = time.monotonic()
         write(self._plug, text)
         return moment

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import nut
-from .deployed import install
+from .deployed import for_this_python
 from .fleet import PREFIX, Fleet
 from .growth import LINEAR, exponent
 from .nut_pollers import Pollers
@@ -61,7 +61,7 @@ def run(*, quick: bool) -> Result:
     windows = QUICK if quick else Windows()
     series: list[Series] = []
     with tempfile.TemporaryDirectory(prefix=PREFIX) as directory:
-        program = install(Path(directory))
+        program = for_this_python(Path(directory))
         for clients in windows.clients:
             series += _ours(program, clients, windows)
     left_out: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ class LightClient:
     """One client of the swarm; all times are CLOCK_MONOTONIC, in seconds.
 
     Attributes:
-        power: What it was told last.
+        power: What it was told last: `on_battery`, or `on_battery, low`.
         power_at: When it was first told so.
         state: The id of the newest state, and `state_at` when that came first.
         told_at: When its present connection told it the first state; None: it has not.
@@ -190,7 +190,8 @@ class LightClient:
     def _hear(self, state: State) -> None:
         self._heard_at = moment = time.monotonic()
         self._lease, self._failures = state.lease, 0
-        power = next(iter(state.upses.values())).state
+        news = next(iter(state.upses.values()))
+        power = f"{news.state}, low" if news.low_battery else str(news.state)
         if state.id != self.state:
             self.state, self.state_at = state.id, moment
         if power != self.power:
@@ -410,6 +411,8 @@ class Swarm:
             self._await(lambda c: c.power_at if c.told_at and c.power == value else None)
         elif what == "state":
             self._await(lambda c: c.state_at if c.told_at and c.state == value else None)
+        elif what == "connections":
+            self._answer({c.name: c.told_at for c in self._clients if c.told_at is not None})
         else:
             self._answer(self._countdowns() if what == "countdowns" else self._moments)
 
