@@ -52,14 +52,17 @@ class Fleet:
         confirm: float = 0.0,
         poll: float = 0.25,
         after: float = 600.0,
+        program: Path | None = None,
         **settings: Any,
     ) -> None:
         """A fleet of so many `clients`; times in seconds.
 
         `directory` is to be an empty one, and is kept; by default it is made, and removed. The
         return of the mains is confirmed for as long as their loss. `settings` replace those of
-        server.yml; a key with a double underscore goes into its section.
+        server.yml; a key with a double underscore goes into its section. `program` is an installed
+        one; by default it is the source.
         """
+        self._command = [str(program)] if program else [sys.executable, "-m", "powmonman"]
         self._own_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory
         self.names = tuple(f"host-{n:05}" for n in range(clients))
@@ -196,7 +199,7 @@ class Fleet:
     def _spawn(self, kind: str, config: Path, output: Path) -> subprocess.Popen[bytes]:
         with output.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "powmonman", kind, "--config", str(config)],
+                [*self._command, kind, "--config", str(config)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
