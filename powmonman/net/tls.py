@@ -21,6 +21,7 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -292,12 +293,16 @@ class TlsPipe:
             self.eof = True
 
 
+# The fleet CA gives all certificates the same ones; to read one takes a tenth of a handshake.
+_seconds = lru_cache(64)(ssl.cert_time_to_seconds)
+
+
 def _out_of_date(certificate: dict[str, Any], now: float) -> bool:
-    return not ssl.cert_time_to_seconds(certificate["notBefore"]) <= now <= _end(certificate)
+    return not _seconds(certificate["notBefore"]) <= now <= _end(certificate)
 
 
 def _end(certificate: dict[str, Any]) -> float:
-    return ssl.cert_time_to_seconds(certificate["notAfter"])
+    return _seconds(certificate["notAfter"])
 
 
 def end_of_own(identity: Path) -> float:
