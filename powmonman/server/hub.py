@@ -74,7 +74,8 @@ class Hub:
         self._revoked = tuple(revoked)
         self._strangers: dict[Session, None] = {}
         self._speakers: dict[str, Session] = {}
-        self._shaking: deque[Session] = deque()
+        self._begun: deque[Session] = deque()
+        self._unbegun: list[Session] = []
         self._shake_due = False
         self._state: State | None = None
         self._shared = b""
@@ -162,22 +163,27 @@ class Hub:
         self._all_told()
 
     def wants_handshake(self, session: Session) -> None:
-        """Queue a step of a handshake."""
-        self._shaking.append(session)
+        """Queue a step of a handshake.
+
+        What has begun is brought to its end first, and of the rest the newest begins next. Where
+        more come at once than can be served before they lose patience, taking the oldest first
+        would spend all time on those who are about to leave, and none would ever get in.
+        """
+        (self._begun if session.begun else self._unbegun).append(session)
         if not self._shake_due:
             self._shake_due = True
             asyncio.get_running_loop().call_soon(self._shake_some)
 
     def _shake_some(self) -> None:
-        for _ in range(min(self.limits.handshakes, len(self._shaking))):
-            session = self._shaking.popleft()
+        for _ in range(min(self.limits.handshakes, len(self._begun) + len(self._unbegun))):
+            session = self._begun.popleft() if self._begun else self._unbegun.pop()
             try:
                 session.shake()
             except Exception:
                 # One that can't be dealt with must not keep the next ones waiting for ever.
                 log.exception("%s: handshake given up", session.where)
                 session.abort()
-        self._shake_due = bool(self._shaking)
+        self._shake_due = bool(self._begun or self._unbegun)
         if self._shake_due:
             asyncio.get_running_loop().call_soon(self._shake_some)
 
