@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .result import Goal, Series
+    from .sections import Cost
 
 HEADINGS = ("what", "product", "N", "runs", "median", "p95", "max", "unit")
 
@@ -51,6 +52,22 @@ def goal_table(goals: Sequence[Goal], *, markdown: bool = False) -> str:
         for goal in goals
     ]
     return _table(rows, ("goal", "measured", "bound", ""), numbers=(), markdown=markdown)
+
+
+def growth_table(
+    growths: Sequence[tuple[Cost, str, dict[int, float], float]], linear: float
+) -> str:
+    """Return one row for each cost, in Markdown: its exponent, bold where it is not linear."""
+    rows = [
+        (
+            cost.what,
+            product,
+            ", ".join(f"{n:,}: {figure(value)}" for n, value in sorted(points.items())),
+            f"{slope:.2f}" if slope <= linear else f"**{slope:.2f}**",
+        )
+        for cost, product, points, slope in growths
+    ]
+    return _table(rows, ("cost", "product", "by N", "exponent"), numbers=(3,), markdown=True)
 
 
 def _verdict(goal: Goal, *, markdown: bool) -> str:

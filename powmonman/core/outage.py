@@ -98,10 +98,15 @@ class Supply:
             return False
         return self.gauge.charge is None or self.gauge.charge >= self.recharge_reserve
 
-    def observe(self, reading: Reading, now: float, new_id: str) -> Supply:
-        """Take a reading; `new_id` names the outage if one begins."""
-        debounce, gauge = self.debounce.observe(reading, now), self.gauge.take(reading)
-        return self._with(debounce, gauge, reading, now, new_id)
+    def observe(
+        self, reading: Reading, now: float, new_id: str, *, between: bool = False
+    ) -> Supply:
+        """Take a reading; `new_id` names the outage if one begins.
+
+        One that was taken `between` two polls is of the mains alone: as for `verified`.
+        """
+        gauge = self.gauge if between else self.gauge.take(reading)
+        return self._with(self.debounce.observe(reading, now), gauge, reading, now, new_id)
 
     def verified(self, reading: Reading, now: float, new_id: str) -> Supply:
         """Take the closer look that `debounce.wants_verify` asked for.

@@ -20,6 +20,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -86,6 +87,15 @@ class Debounce:
         if reading.mains and now - since >= self.restore_confirm:
             return replace(after, state=PowerState.ON_MAINS)
         return after
+
+    @property
+    def settles_at(self) -> float:
+        """When the run in progress has lasted long enough to change the state; else infinity."""
+        if self.run_of is None:
+            return math.inf
+        state = PowerState.ON_MAINS if self.run_of else PowerState.ON_BATTERY
+        needed = self.restore_confirm if self.run_of else self.confirm
+        return math.inf if self.state is state else self.run_since + needed
 
     @property
     def wants_verify(self) -> bool:

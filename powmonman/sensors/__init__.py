@@ -76,20 +76,22 @@ class Alert(Protocol):
         """
 
 
-async def pause(sensor: Sensor) -> None:
-    """Return after `sensor.poll` seconds, or sooner if the sensor is an `Alert` and has news."""
+async def pause(sensor: Sensor, seconds: float) -> bool:
+    """Wait for `seconds`, or for the news of a sensor that is an `Alert`; return whether it had."""
     if not isinstance(sensor, Alert):
-        await asyncio.sleep(sensor.poll)
-        return
+        await asyncio.sleep(seconds)
+        return False
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(sensor.poll):
+        async with asyncio.timeout(seconds):
             try:
                 await sensor.wait()
                 await asyncio.sleep(SETTLE)
             except Exception:  # noqa: BLE001 - whatever it is, it is only a hint's
                 # A fault of the hint must neither end the watch nor speed it up.
                 _log.debug("no news from the sensor", exc_info=True)
-                await asyncio.sleep(sensor.poll)
+                await asyncio.sleep(seconds)
+            return True
+    return False
 
 
 def create(ups: Ups) -> Sensor:

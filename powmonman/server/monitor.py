@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("powmonman.server")
 
-
 # One with a number in it is a new one each time.
 MOST_NOTICES = 20
+# Seconds: a clock that wakes us a little too soon must not keep us busy.
+SHORTEST = 0.001
 
 
 def supply_for(
@@ -98,16 +99,21 @@ class Monitor:
         """Watch until cancelled. A sensor's fault is a reading, never the end."""
         log.info("%s: %s", self.name, self.sensor.describe(), extra={"ups": self.name})
         try:
+            between = False
             while True:
-                await self._look()
-                await pause(self.sensor)
+                await self._look(between=between)
+                # A change that is due sooner than the next poll does not wait for it.
+                left = self.supply.debounce.settles_at - boottime()
+                sooner = 0 < left < self.sensor.poll
+                seconds = max(left, SHORTEST) if sooner else self.sensor.poll
+                between = not await pause(self.sensor, seconds) and sooner
         finally:
             self.sensor.close()
 
-    async def _look(self) -> None:
+    async def _look(self, *, between: bool = False) -> None:
         before = self.supply
         reading = await guarded(self.sensor.read, self.sensor.patience)
-        self.supply = before.observe(reading, boottime(), secrets.token_hex(16))
+        self.supply = before.observe(reading, boottime(), secrets.token_hex(16), between=between)
         if self.supply.debounce.wants_verify:
             closer = await guarded(self.sensor.verify, self.sensor.patience)
             self.supply = self.supply.verified(closer, boottime(), secrets.token_hex(16))

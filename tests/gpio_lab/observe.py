@@ -63,7 +63,7 @@ class Observer:
             if told != self._told:
                 say(**asdict(reading), state=self._debounce.state, about=about)
                 self._told = told
-            await pause(self._sensor)
+            await pause(self._sensor, self._sensor.poll)
 
 
 async def main() -> None:

@@ -116,7 +116,7 @@ async def storm() -> Any:
 
         blowing = asyncio.create_task(blow())
         while time.monotonic() < end:
-            await pause(sensor)
+            await pause(sensor, sensor.poll)
             looks += 1
         await blowing
         sensor.close()
@@ -133,7 +133,7 @@ async def describe() -> Any:
         line = sensor.describe().removeprefix(f"battery: power supplies in {tree.root}, ")
         since = time.monotonic()
         sensor._settings = Battery(poll=0.3)
-        await pause(sensor)
+        await pause(sensor, sensor.poll)
         paused = time.monotonic() - since
         sensor.close()
     return {"line": line, "paused": paused}

@@ -17,6 +17,8 @@ from powmonman.service.clock import boottime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from powmonman.core.gauge import Gauge
+
 UPS = Ups(confirm=0.0, restore_confirm=0.0)
 
 
@@ -54,7 +56,7 @@ class Sensor:
 ON, OFF = Reading(mains=True), Reading(mains=False)
 
 
-def watch(sensor: Sensor, until: int) -> list[tuple[PowerState, str]]:
+def watch(sensor: Sensor, until: int, ups: Ups = UPS) -> list[tuple[PowerState, str]]:
     """Return the first `until` changes that are told, with the reason."""
     told: list[tuple[PowerState, str]] = []
 
@@ -66,8 +68,8 @@ def watch(sensor: Sensor, until: int) -> list[tuple[PowerState, str]]:
             if len(told) == until:
                 enough.set()
 
-        supply = supply_for(UPS, sensor, ServerConfig())
-        monitor = Monitor("ups", UPS, sensor, supply, changed)
+        supply = supply_for(ups, sensor, ServerConfig())
+        monitor = Monitor("ups", ups, sensor, supply, changed)
         task = asyncio.create_task(monitor.run())
         await asyncio.wait_for(enough.wait(), 10)
         task.cancel()
@@ -178,3 +180,41 @@ def test_a_sensor_that_fails_to_listen_is_polled_no_faster(monkeypatch: pytest.M
     told = watch(Alarm(ON, OFF, fault=RuntimeError("deaf")), 2)
     assert [state for state, _ in told] == ["on_mains", "on_battery"]
     assert boottime() - began >= 0.19
+
+
+def test_a_change_that_is_due_sooner_than_the_next_poll_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Confirmed is after `confirm`, however seldom the sensor is polled."""
+    monkeypatch.setattr(Sensor, "poll", 60.0)
+    began = boottime()
+    ups = Ups(confirm=0.05, restore_confirm=0.05)
+    assert watch(Sensor(OFF), 2, ups)[1] == (PowerState.ON_BATTERY, "")
+    assert 0.05 <= boottime() - began < 10
+
+
+def test_a_battery_is_not_believed_for_being_looked_at_between_two_polls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The look that confirms the loss comes too soon after the last one to confirm its charge."""
+    monkeypatch.setattr(Sensor, "poll", 60.0)
+    empty = Reading(mains=False, charge=0.0, low_battery=True)
+    believed: list[Gauge] = []
+
+    async def run() -> None:
+        ups, sensor = Ups(confirm=0.05, restore_confirm=0.05), Sensor(empty)
+        told = asyncio.Event()
+
+        async def changed(monitor: Monitor) -> None:
+            if monitor.supply.state is PowerState.ON_BATTERY:
+                believed.append(monitor.supply.gauge)
+                told.set()
+
+        supply = supply_for(ups, sensor, ServerConfig())
+        task = asyncio.create_task(Monitor("ups", ups, sensor, supply, changed).run())
+        await asyncio.wait_for(told.wait(), 10)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(run())
+    assert [(None, False)] == [(gauge.charge, gauge.low_battery) for gauge in believed]
