@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,7 +31,9 @@ PORT = 22210
 
 _RECAP = re.compile(r"(?m)^(\w+) +: ok=(\d+) +changed=(\d+) .*skipped=(\d+)")
 # What ansible says with -vvv of each command on a host; the last words stand for a Python module.
-_MODULE = re.compile(r"(?m)^<127\.0\.0\.1> SSH: EXEC .* -o Port=(\d+) .*python[\d.]*['\" ]+&& sleep 0")
+_MODULE = re.compile(
+    r"(?m)^<127\.0\.0\.1> SSH: EXEC .* -o Port=(\d+) .*python[\d.]*['\" ]+&& sleep 0"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Hosts:
         }
         self._inventory = self.directory / "hosts.json"
 
-    def __enter__(self) -> Hosts:
+    def __enter__(self) -> Self:
         """Boot them.
 
         Raises:
