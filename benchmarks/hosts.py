@@ -54,6 +54,10 @@ class Play:
         """Return how many tasks each host had, skipped ones included."""
         return {name: int(ok) + int(left) for name, ok, _, left in _RECAP.findall(self.output)}
 
+    def modules(self, port: int) -> int:
+        """Return how many Python modules ran on the host with that port, of a play with -vvv."""
+        return _MODULE.findall(self.output).count(str(port))
+
     def changed(self) -> int:
         """Return how many tasks have changed something."""
         return sum(int(changed) for _, _, changed, _ in _RECAP.findall(self.output))
@@ -113,8 +117,7 @@ class Hosts:
 
     def modules(self, play: Play) -> dict[str, int]:
         """Return how many Python modules ran on each host, of a play with -vvv."""
-        ports = _MODULE.findall(play.output)
-        return {name: ports.count(str(PORT + place)) for place, name in enumerate(self.names)}
+        return {name: play.modules(PORT + place) for place, name in enumerate(self.names)}
 
     def _play(self, program: str, *arguments: str) -> Play:
         mine = {
