@@ -24,11 +24,11 @@ test: export POWMONMAN_LAB_OPTIONAL = 1
 test: unit molecule ## All tests; says what it had to leave out.
 
 # First those that keep the processors busy or wait for one thing; then those with fleets of their own,
-# which play several at once; last those that print tables.
+# which play several at once; last those that measure, with nothing beside them, or print tables.
 unit: $(TOOLS) ## Unit, property and integration tests.
 	$(BIN)/pytest --numprocesses 4 tests/unit tests/mutants tests/checks tests/fuzz
 	$(BIN)/pytest tests/integration tests/attacks tests/demo tests/soak
-	$(BIN)/pytest tests/properties tests/chaos
+	$(BIN)/pytest tests/benchmarks tests/properties tests/chaos
 
 molecule: $(TOOLS) ## A fleet of real systemd hosts in podman that really power off.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule/run

@@ -52,14 +52,17 @@ class Fleet:
         confirm: float = 0.0,
         poll: float = 0.25,
         after: float = 600.0,
+        program: Path | None = None,
         **settings: Any,
     ) -> None:
         """A fleet of so many `clients`; times in seconds.
 
         `directory` is to be an empty one, and is kept; by default it is made, and removed. The
         return of the mains is confirmed for as long as their loss. `settings` replace those of
-        server.yml; a key with a double underscore goes into its section.
+        server.yml; a key with a double underscore goes into its section. `program` is an installed
+        one; by default it is the source.
         """
+        self._command = [str(program)] if program else [sys.executable, "-m", "powmonman"]
         self._own_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory
         self.names = tuple(f"host-{n:05}" for n in range(clients))
@@ -137,8 +140,12 @@ class Fleet:
         """Replace the sensor's file; return when, by CLOCK_MONOTONIC."""
         return self._mains("on")
 
-    def _mains(self, word: str) -> float:
-        text = render(word, low_battery=False)
+    def lose_charge(self) -> float:
+        """Let the mains be off and the battery be low; return as `lose_mains` does."""
+        return self._mains("off", low_battery=True)
+
+    def _mains(self, word: str, *, low_battery: bool = False) -> float:
+        text = render(word, low_battery=low_battery)
         moment = time.monotonic()
         write(self._plug, text)
         return moment
@@ -192,7 +199,7 @@ class Fleet:
     def _spawn(self, kind: str, config: Path, output: Path) -> subprocess.Popen[bytes]:
         with output.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "powmonman", kind, "--config", str(config)],
+                [*self._command, kind, "--config", str(config)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

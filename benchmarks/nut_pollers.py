@@ -28,6 +28,7 @@ class Pollers:
     def __init__(self, port: int, count: int, *, every: float = 5.0) -> None:
         self._command = [sys.executable, "-m", "benchmarks.nut_pollers"]
         self._command += [str(port), str(count), str(every)]
+        self.every = every
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .growth import LINEAR, exponent
 from .result import OURS, Result, load_all
-from .sections import COSTS, INTRO, PLOTS, SECTIONS
+from .sections import COSTS, HEADINGS, INTRO, PLOTS
 from .table import goal_table, growth_table, series_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from .sections import Cost
 
@@ -24,22 +25,27 @@ PICTURES = PAGE.with_suffix("")
 
 def page(results: Mapping[str, Result]) -> str:
     """Return the page for these results, by benchmark; a benchmark without one is left out."""
-    parts = [INTRO, "## Goals\n\n", goal_table(_goals(results), markdown=True), "\n"]
-    for section in SECTIONS:
-        if result := results.get(section.benchmark):
-            parts.append(f"\n## {section.heading}\n\n{section.text}\n")
-            parts.append(series_table(result.series, markdown=True) + "\n")
-            parts += [
-                f"\n![{plot.text}]({PICTURES.name}/{plot.file})\n"
-                for plot in PLOTS
-                if plot.benchmark == section.benchmark
-            ]
-            if result.notes or result.left_out:
-                notes = (*result.notes, *(f"Left out: {each}" for each in result.left_out))
-                parts.append("\n" + "".join(f"- {note}\n" for note in notes))
-            parts.append(f"\n{_measured_on(result)}\n")
+    there = [(name, results[name]) for name in HEADINGS if name in results]
+    goals = [goal for _, result in there for goal in result.goals]
+    parts = [INTRO, "## Goals\n\n", goal_table(goals, markdown=True), "\n"]
+    for name, result in there:
+        parts += [f"\n## {HEADINGS[name]}\n\n", _about(name), "\n\n"]
+        parts += [series_table(result.series, markdown=True), "\n"]
+        parts += [
+            f"\n![{plot.text}]({PICTURES.name}/{plot.file})\n"
+            for plot in PLOTS
+            if plot.benchmark == name
+        ]
+        notes = (*result.notes, *(f"Left out: {each}" for each in result.left_out))
+        parts += ["\n", *(f"- {note}\n" for note in notes)] if notes else []
+        parts.append(f"\n{_measured_on(result)}\n")
     parts += ["\n## Growth\n\n", GROWTH, growth_table(growths(results), LINEAR), "\n"]
     return "".join(parts)
+
+
+def _about(name: str) -> str:
+    text = importlib.import_module(f"benchmarks.{name}").__doc__ or ""
+    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
 GROWTH = """\
@@ -64,10 +70,6 @@ def growths(results: Mapping[str, Result]) -> list[tuple[Cost, str, dict[int, fl
             if slope is not None:
                 found.append((cost, product, points, slope))
     return found
-
-
-def _goals(results: Mapping[str, Result]) -> Sequence:
-    return [goal for s in SECTIONS if s.benchmark in results for goal in results[s.benchmark].goals]
 
 
 def _measured_on(result: Result) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .plot import Plot
+from .plot import Plot
 
 INTRO = """\
 # Speed and size
@@ -24,15 +22,6 @@ that: [scale.md](scale.md). How safe both are: [safety-beside-nut.md](safety-bes
 
 
 @dataclass(frozen=True)
-class Section:
-    """One benchmark's part of the page."""
-
-    benchmark: str
-    heading: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Cost:
     """A cost whose growth with N is fitted.
 
@@ -47,6 +36,52 @@ class Cost:
     beyond: int = 0
 
 
-SECTIONS: tuple[Section, ...] = ()
-COSTS: tuple[Cost, ...] = ()
-PLOTS: tuple[Plot, ...] = ()
+# What the page says of each is the docstring of its module.
+HEADINGS = {
+    "fanout": "Loss to last client told",
+    "detection": "Detection",
+    "idle_client": "An idle client",
+    "idle_server": "An idle server",
+    "storm": "The server restarts",
+    "scale": "One server on one core",
+    "startup": "Start-up",
+    "rollout": "Roll-out",
+}
+
+COSTS = (
+    Cost("fanout", "loss to last client told", "loss to last client told (ms)", beyond=1),
+    Cost("fanout", "return to last client told", "return to last client told (ms)", beyond=1),
+    Cost("idle_server", "PSS", "server's memory, PSS (kB)"),
+    Cost("idle_server", "CPU", "idle server's CPU (s/min)"),
+    Cost("scale", "memory (PSS)", "server on one core, PSS (kB)"),
+    Cost("scale", "idle, one core", "idle server on one core, CPU (s/min)"),
+    Cost("scale", "change to last client told, one core", "the same on one core (ms)"),
+)
+
+PLOTS = (
+    Plot(
+        "told.svg",
+        "fanout",
+        ("loss to last client told",),
+        "clients",
+        "loss to last client told (ms)",
+        "Milliseconds from the loss of the mains to the last client told, by the number of "
+        "clients: PowMonMan, NUT at its fastest, NUT by default.",
+    ),
+    Plot(
+        "server-memory.svg",
+        "idle_server",
+        ("PSS",),
+        "clients",
+        "server's memory, PSS (kB)",
+        "The server's memory by the number of clients, beside upsd's.",
+    ),
+    Plot(
+        "server-cpu.svg",
+        "idle_server",
+        ("CPU",),
+        "clients",
+        "idle server's CPU (s/min)",
+        "The idle server's processor time a minute by the number of clients, beside upsd's.",
+    ),
+)

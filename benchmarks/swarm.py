@@ -90,7 +90,7 @@ class Swarm:
         """Note when each client has something, from now on; `moments` waits for it.
 
         `told`: a first state on a connection, not before the moment `value`. `power`: that value
-        of the mains, such as `on_battery`. `state`: the state with that id.
+        of the mains, such as `on_battery`, or `on_battery, low`. `state`: the state with that id.
         """
         for process in self._processes:
             self._write(process, {"what": what, "value": value})
@@ -130,6 +130,13 @@ class Swarm:
             TimeoutError: As for `moments`.
         """
         self.wait("told", 0.0, timeout)
+
+    def connections(self) -> dict[str, float]:
+        """Return since when each client that is connected has been told of the mains."""
+        found: dict[str, float] = {}
+        for process in self._processes:
+            found |= self._ask(process, {"what": "connections"})
+        return found
 
     def countdowns(self) -> dict[str, dict[str, Any]]:
         """Return of each client what has become of its countdown; only with `rules`.

@@ -86,7 +86,7 @@ class LightClient:
     """One client of the swarm; all times are CLOCK_MONOTONIC, in seconds.
 
     Attributes:
-        power: What it was told last.
+        power: What it was told last: `on_battery`, or `on_battery, low`.
         power_at: When it was first told so.
         state: The id of the newest state, and `state_at` when that came first.
         told_at: When its present connection told it the first state; None: it has not.
@@ -190,7 +190,8 @@ class LightClient:
     def _hear(self, state: State) -> None:
         self._heard_at = moment = time.monotonic()
         self._lease, self._failures = state.lease, 0
-        power = next(iter(state.upses.values())).state
+        news = next(iter(state.upses.values()))
+        power = f"{news.state}, low" if news.low_battery else str(news.state)
         if state.id != self.state:
             self.state, self.state_at = state.id, moment
         if power != self.power:
@@ -198,22 +199,31 @@ class LightClient:
         if self.told_at is None:
             self.told_at = moment
             self._swarm.gathered(self)
-        if self.plan is not None and self._rules is not None:
-            self._take(policy.heard(self.plan, state, self._rules, now()))
-        else:
-            self._nonce += 1
-            self._say(Ack(state.seq, self._nonce))
-            self._report(state, power)
         self._swarm.changed(self)
+        self._swarm.answer_later(self, state)
 
-    def _report(self, state: State, power: PowerState) -> None:
+    def answer(self, state: State) -> None:
+        """Act on a state, and answer it."""
+        if self.told_at is None:
+            return
+        try:
+            if self.plan is not None and self._rules is not None:
+                self._take(policy.heard(self.plan, state, self._rules, now()))
+            else:
+                self._nonce += 1
+                self._say(Ack(state.seq, self._nonce))
+                self._report(state)
+        except (OSError, ssl.SSLError):
+            self._lost()
+
+    def _report(self, state: State) -> None:
         """Report a phase as a client would that is told so."""
-        phase = Phase.COUNTING if power is PowerState.ON_BATTERY else Phase.IDLE
+        news = next(iter(state.upses.values()))
+        phase = Phase.COUNTING if news.state is PowerState.ON_BATTERY else Phase.IDLE
         if phase != self._phase:
             self._phase = phase
-            news = next(iter(state.upses.values()))
             left = state.policy.after - news.spent if phase is Phase.COUNTING else None
-            self._say(Status(phase, power, left, news.outage))
+            self._say(Status(phase, news.state, left, news.outage))
 
     def pass_time(self, due: int) -> None:
         """Let time pass for the plan, unless something has been decided since."""
@@ -320,7 +330,7 @@ class Swarm:
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._timed = 0
         self._clients = [LightClient(self, n, Path(i), rules) for n, i in identities.items()]
-        self._by_socket: dict[int, LightClient] = {}
+        self._unanswered: list[tuple[LightClient, State]] = []
         self._gathering: deque[LightClient] = deque(self._clients)
         self._moments: dict[str, float] = {}
         self._awaited: Callable[[LightClient], float | None] | None = None
@@ -342,6 +352,9 @@ class Swarm:
                     key.data.ready(mask)
                 else:
                     self._obey()
+            answers, self._unanswered = self._unanswered, []
+            for client, state in answers:
+                client.answer(state)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 _, _, call, arguments = heapq.heappop(self._timers)
                 call(*arguments)
@@ -363,6 +376,10 @@ class Swarm:
         """Serve it no more."""
         if sock in self._selector.get_map():
             self._selector.unregister(sock)
+
+    def answer_later(self, client: LightClient, state: State) -> None:
+        """Answer when all that has come has been read: hosts of their own don't wait in turn."""
+        self._unanswered.append((client, state))
 
     def _gather(self) -> None:
         if self._gathering:
@@ -394,6 +411,8 @@ class Swarm:
             self._await(lambda c: c.power_at if c.told_at and c.power == value else None)
         elif what == "state":
             self._await(lambda c: c.state_at if c.told_at and c.state == value else None)
+        elif what == "connections":
+            self._answer({c.name: c.told_at for c in self._clients if c.told_at is not None})
         else:
             self._answer(self._countdowns() if what == "countdowns" else self._moments)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__
+from powmonman.later import later
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+later("inspect")
 
 OK, FAILED, USAGE = 0, 1, 2
 DIRECTORY = Path("/etc/powmonman")
@@ -40,7 +45,7 @@ MODULES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
+    parser = _parser(argv[0] if argv else "")
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
@@ -65,62 +70,95 @@ def client_main() -> int:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    """Build the parser; only the subcommand that is called declares its options."""
+    """Build the parser for a command line that begins with `command`.
+
+    One that begins with no command is read with all of them, for the help and for what is wrong.
+    """
+    look = partial(argparse.HelpFormatter, width=_columns() - 2)
     parser = argparse.ArgumentParser(
         prog="powmonman",
         description="Shuts a whole fleet down cleanly when the mains fail.",
         epilog="Exit codes: 0 done, 1 failed, 2 bad usage or configuration; status has its own.",
+        formatter_class=look,
     )
     parser.add_argument("--version", action="version", version=f"powmonman {__version__}")
+    if command == "--version":
+        return parser
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, what in (
-        ("server", "sense the mains and tell the fleet"),
-        ("client", "shut this host down when its UPS can't carry it any longer"),
-        ("run-shutdown", "run this host's shutdown commands, now"),
-    ):
-        kind = "server" if name == "server" else "client"
-        one = commands.add_parser(name, help=what, description=what)
-        one.add_argument(
-            "--config",
-            type=Path,
-            default=DIRECTORY / f"{kind}.yml",
-            metavar="FILE",
-            help=f"configuration ({DIRECTORY / f'{kind}.yml'})",
-        )
-        if name == "run-shutdown":
-            one.add_argument(
-                "--stdin", action="store_true", help="read the commands from standard input (JSON)"
-            )
-            one.add_argument(
-                "--check",
-                action="store_true",
-                help="run none of them, but check each, as a drill does",
-            )
-            one.add_argument(
-                "--request",
-                type=Path,
-                metavar="FILE",
-                help="what the client asked with; if that is old, nothing is run",
-            )
-        one.set_defaults(run=_daemon)
-    check = commands.add_parser(
-        "check-config", help="check configuration files", description="Check configuration files."
+    called = [each for each in _COMMANDS if each[0] == command]
+    for name, module, what in called or _COMMANDS:
+        listed: dict[str, Any] = {"help": what} if what else {}
+        one = commands.add_parser(name, description=what, formatter_class=look, **listed)
+        if not called:
+            continue
+        if not module:
+            _BUILT_IN[name](one)
+            continue
+        loaded = importlib.import_module(module)
+        loaded.add_arguments(one)
+        one.set_defaults(run=loaded.run)
+    return parser
+
+
+def _columns() -> int:
+    """How wide help may be. For that argparse would import `shutil`, and that two compressors."""
+    try:
+        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns
+    except (OSError, ValueError):
+        return 80
+
+
+def _take_daemon(parser: argparse.ArgumentParser, kind: str) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DIRECTORY / f"{kind}.yml",
+        metavar="FILE",
+        help=f"configuration ({DIRECTORY / f'{kind}.yml'})",
     )
-    check.add_argument(
+    parser.set_defaults(run=_daemon)
+
+
+def _take_shutdown(parser: argparse.ArgumentParser) -> None:
+    _take_daemon(parser, "client")
+    parser.add_argument(
+        "--stdin", action="store_true", help="read the commands from standard input (JSON)"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="run none of them, but check each, as a drill does"
+    )
+    parser.add_argument(
+        "--request",
+        type=Path,
+        metavar="FILE",
+        help="what the client asked with; if that is old, nothing is run",
+    )
+
+
+def _take_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="- is the standard input"
     )
-    check.add_argument(
+    parser.add_argument(
         "--kind", choices=("server", "client", "guard"), help="what kind of file it is"
     )
-    check.set_defaults(run=_check)
-    for name, module, what in MODULES:
-        listed: dict[str, Any] = {"help": what} if what else {}
-        one = commands.add_parser(name, description=what, **listed)
-        if name == command:
-            loaded = importlib.import_module(module)
-            loaded.add_arguments(one)
-            one.set_defaults(run=loaded.run)
-    return parser
+    parser.set_defaults(run=_check)
+
+
+# What needs no module of its own to be read.
+_BUILT_IN: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "server": partial(_take_daemon, kind="server"),
+    "client": partial(_take_daemon, kind="client"),
+    "run-shutdown": _take_shutdown,
+    "check-config": _take_check,
+}
+_COMMANDS = (
+    ("server", "", "sense the mains and tell the fleet"),
+    ("client", "", "shut this host down when its UPS can't carry it any longer"),
+    ("run-shutdown", "", "run this host's shutdown commands, now"),
+    ("check-config", "", "check configuration files"),
+    *MODULES,
+)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -29,8 +28,8 @@ from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
+from powmonman.config.client_schema import ClientConfig
 from powmonman.config.loader import ConfigError, load, read
-from powmonman.config.schema import ClientConfig
 from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
@@ -261,7 +260,7 @@ class Agent:
         if self._evidence is None:
             return
         for facts, began in self._evidence.found():
-            outage = secrets.token_hex(16)
+            outage = os.urandom(16).hex()
             step = policy.looked(self._plan, facts, began, self._rules, now(), outage=outage)
             self._take(step)
         self._evidence.want(lost_contact.asks(self._plan, self._rules))

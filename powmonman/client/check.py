@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman.client.shutdown import PATH, check_trusted
+from powmonman.config.client_schema import ClientConfig
 from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ClientConfig
 from powmonman.net import ethtool
 from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import write_json

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
 
-    from powmonman.config.schema import ClientConfig
+    from powmonman.config.client_schema import ClientConfig
 
 log = logging.getLogger("powmonman.client")
 

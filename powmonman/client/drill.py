@@ -27,7 +27,7 @@ from powmonman.service.clock import boot_id, boottime
 from powmonman.service.files import read_json
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import ClientConfig
+    from powmonman.config.client_schema import ClientConfig
     from powmonman.core.messages import DrillStatus, State
     from powmonman.core.plan import Now, Plan, Rules
 

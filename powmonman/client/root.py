@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from powmonman.client import shutdown, stamp
+from powmonman.config.client_schema import ClientConfig, Log
 from powmonman.config.loader import ConfigError, load
-from powmonman.config.schema import ClientConfig, Log
 from powmonman.config.shutdown_keys import Shutdown
 from powmonman.service.logs import Logs
 

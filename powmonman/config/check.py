@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from powmonman.config import loader
+from powmonman.config.client_schema import ClientConfig
 from powmonman.config.faults import ConfigError, Fault, printable, quoted
-from powmonman.config.relations import sources
 from powmonman.config.scalars import shown
-from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.config.shutdown_keys import Command, FleetPolicy, HostPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from powmonman.config.notify_keys import Notify
+    from powmonman.config.schema import GuardConfig, ServerConfig
     from powmonman.config.sources import Source, Ups
 
 GOOD, BAD = 0, 2
 
-_KINDS: dict[str, type[ServerConfig | ClientConfig | GuardConfig]] = {
-    "server": ServerConfig,
-    "client": ClientConfig,
-    "guard": GuardConfig,
-}
+_KINDS = ("server", "client", "guard")
 T = TypeVar("T")
 
 _BOLD, _RED, _YELLOW, _GREEN = "1", "31", "33", "32"
@@ -49,7 +45,7 @@ def check_files(paths: Iterable[Path | str], kind: str | None = None) -> int:
 
 def _check(path: Path, kind: str | None) -> bool:
     try:
-        loaded = _read(path, _KINDS[kind or _kind_of(path)])
+        loaded = _read(path, _schema(kind or _kind_of(path)))
     except ConfigError as error:
         for fault in error.faults:
             _report(fault, "")
@@ -66,6 +62,14 @@ def _check(path: Path, kind: str | None) -> bool:
     name = _painted(printable(str(path)), _BOLD, sys.stdout)
     print(f"{name}: {_painted('ok', _GREEN, sys.stdout)} ({told})")
     return True
+
+
+def _schema(kind: str) -> type[ServerConfig | ClientConfig | GuardConfig]:
+    if kind == "client":
+        return ClientConfig
+    from powmonman.config.schema import GuardConfig, ServerConfig
+
+    return ServerConfig if kind == "server" else GuardConfig
 
 
 def _read(path: Path, cls: type[T]) -> loader.Loaded[T]:
@@ -88,10 +92,12 @@ def _faults_of_words(notify: Notify) -> list[tuple[str, str]]:
 
 
 def _told(config: ServerConfig | ClientConfig | GuardConfig) -> str:
-    if isinstance(config, ServerConfig):
-        return _server(config)
     if isinstance(config, ClientConfig):
         return _client(config)
+    from powmonman.config.schema import ServerConfig
+
+    if isinstance(config, ServerConfig):
+        return _server(config)
     return f"{_sensed(config.ups)}; {_client(config)}{_notified(config.notify)}"
 
 
@@ -121,6 +127,8 @@ def _notified(notify: Notify) -> str:
 
 
 def _sensed(ups: Ups) -> str:
+    from powmonman.config.sources import sources
+
     first, *witnesses = [_by(source) for _, source in sources(ups)]
     if not witnesses:
         return first

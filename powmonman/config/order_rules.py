@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from powmonman.config.order_keys import Place
-from powmonman.config.relations import KNOW_BATTERIES, Problem, sources
+from powmonman.config.relations import Problem
 from powmonman.config.scalars import listed, shown
+from powmonman.config.sources import KNOW_BATTERIES, sources
 from powmonman.config.suggest import nearest
 from powmonman.core import order
 from powmonman.core.forecast import Battery, forecast

@@ -1,34 +1,29 @@
 """What keys of one file say of each other, where each alone would be right.
 
-A new rule is a line in one of the functions here. Each is given a section of the configuration
-and yields what is wrong in it, with paths from that section.
+A new rule is a line in one of the functions here or, if no client's file has the section, in
+`server_relations`. Each is given a section of the configuration and yields what is wrong in it,
+with paths from that section.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from powmonman.config import forms
+from powmonman.config.client_schema import ClientConfig
 from powmonman.config.lost_contact_keys import LostContact
-from powmonman.config.notify_keys import Events, Notify
-from powmonman.config.order_keys import Wake
 from powmonman.config.scalars import listed, shown
-from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.config.shutdown_keys import Command, HostPolicy, Shutdown
-from powmonman.config.sources import Gpio, Source, Ups
 from powmonman.config.suggest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from powmonman.config.faults import KeyPath
 
+    Rules = Mapping[type, Callable[[Any], Iterator["Problem"]]]
+
 _SHELL_WORDS = {"&&", "||", "|", ";", ">", ">>", "<", "&"}
-KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
-_BATTERY_TRIGGERS = ("charge_below", "charge_drop", "runtime_below")
-# Resistors on the board pull these up, against any internal pull-down.
-_PULLED_UP_PINS = (2, 3)
 
 
 @dataclass(frozen=True)
@@ -46,204 +41,41 @@ class Problem:
     warning: bool = False
 
 
-def problems(config: Any, at: KeyPath = ()) -> Iterator[Problem]:
+def problems(config: Any) -> Iterator[Problem]:
     """List the contradictions in a configuration and in every section of it."""
+    rules = _RULES
+    if not isinstance(config, ClientConfig):
+        from powmonman.config.server_relations import RULES
+
+        rules = {**_RULES, **RULES}
+    yield from _problems(config, (), rules)
+
+
+def _problems(config: Any, at: KeyPath, rules: Rules) -> Iterator[Problem]:
     if is_dataclass(config):
-        for problem in _RULES.get(type(config), _none)(config):
+        for problem in rules.get(type(config), _none)(config):
             yield replace(problem, paths=tuple((*at, *path) for path in problem.paths))
         for part in fields(config):
-            yield from problems(getattr(config, part.name), (*at, part.name))
+            yield from _problems(getattr(config, part.name), (*at, part.name), rules)
     elif isinstance(config, dict):
         for name, entry in config.items():
-            yield from problems(entry, (*at, name))
+            yield from _problems(entry, (*at, name), rules)
     elif isinstance(config, tuple):
         for index, entry in enumerate(config):
-            yield from problems(entry, (*at, index))
+            yield from _problems(entry, (*at, index), rules)
 
 
 def _none(_: Any) -> Iterator[Problem]:
     yield from ()
 
 
-def _gpio(gpio: Gpio) -> Iterator[Problem]:
-    if gpio.active_low and gpio.pull == "down":
-        yield Problem(
-            (("pull",), ("active_low",)),
-            "with active_low, 'down' reads a cut wire as mains on: write pull: up",
-        )
-    if not gpio.active_low and gpio.pull == "up":
-        yield Problem(
-            (("pull",),),
-            "'up' reads a cut wire as mains on: use a circuit that drives the pin high, "
-            "or one that is active_low",
-            warning=True,
-        )
-    if gpio.pin in _PULLED_UP_PINS and not gpio.active_low:
-        yield Problem(
-            (("pin",),),
-            f"the board itself pulls GPIO{gpio.pin} up, so that a cut wire reads as mains on: "
-            "choose another pin",
-            warning=True,
-        )
-
-
-def _ups(ups: Ups) -> Iterator[Problem]:
-    if ups.restore_confirm < ups.confirm:
-        yield Problem(
-            (("restore_confirm",), ("confirm",)),
-            f"is {shown(ups.restore_confirm)}, but must be at least confirm "
-            f"({shown(ups.confirm)}): flapping mains would look good",
-        )
-    yield from _source(ups)
-    count = 1 + len(ups.witnesses)
-    if ups.quorum is not None and ups.quorum > count:
-        yield Problem(
-            (("quorum",), ("witnesses",)),
-            f"is {ups.quorum}, but there {'are' if count > 1 else 'is'} only {count} of them, "
-            "witnesses included: the mains could never count as lost",
-        )
-    if ups.sensor == "ping" and not ups.witnesses:
-        yield Problem(
-            (("sensor",),),
-            "'ping' alone takes a dead switch or a moved cable for an outage: better as a witness",
-            warning=True,
-        )
-
-
-def _source(source: Source) -> Iterator[Problem]:
-    for kind in get_args(get_type_hints(Source)["sensor"]):
-        if kind != source.sensor and getattr(source, kind) != getattr(Source(), kind):
-            yield Problem(
-                ((kind,), ("sensor",)), f"has no effect: sensor is '{source.sensor}'", warning=True
-            )
-    if source.sensor == "simulated":
-        yield Problem(
-            (("sensor",),), "'simulated' watches a file, not the mains: for drills", warning=True
-        )
-    if source.sensor == "command":
-        for problem in _words(source.command.command, "[/usr/local/bin/mains-on]"):
-            (path,) = problem.paths
-            yield replace(problem, paths=(("command", "command", *path), ("sensor",)))
-    for name, section in (("command", source.command), ("ping", source.ping)):
-        if section.timeout > 3 * section.poll:
-            yield Problem(
-                ((name, "timeout"), (name, "poll")),
-                f"is {shown(section.timeout)}, but must be at most three times poll "
-                f"({shown(section.poll)}): what comes later is no evidence",
-            )
-    if source.sensor == "ping" and not source.ping.hosts:
-        yield Problem(
-            (("ping", "hosts"), ("sensor",)), "names no host: give addresses that hang on no UPS"
-        )
-
-
-def _server(server: ServerConfig) -> Iterator[Problem]:
-    if not server.upses:
-        yield Problem((("upses",),), "name at least one UPS, or leave the key out")
-    after = server.policy.after
-    if server.lease > after:
-        yield Problem(
-            (("lease",), ("policy", "after")),
-            f"is {shown(server.lease)}, but must be at most policy.after ({shown(after)}): a host "
-            "cut off from the server waits a lease before it acts alone",
-        )
-    for name, ups in server.upses.items():
-        if ups.runtime is not None and ups.runtime <= after:
-            yield Problem(
-                (("upses", name, "runtime"), ("policy", "after")),
-                f"is {shown(ups.runtime)}: hosts on this UPS that keep to the fleet's policy.after "
-                f"({shown(after)}) lose power before they shut down",
-                warning=True,
-            )
-    if not any(source.sensor in KNOW_BATTERIES for source in _all_sources(server)):
-        for trigger in _BATTERY_TRIGGERS:
-            if getattr(server.policy, trigger):
-                yield Problem(
-                    (("policy", trigger), ("upses",)),
-                    "never comes: no sensor here knows a battery, they tell the mains alone",
-                    warning=True,
-                )
-    yield from _reserve(server)
-    from powmonman.config.order_rules import problems_of_order
-
-    yield from problems_of_order(server)
-    pins: dict[int, str] = {}
-    for name, ups in server.upses.items():
-        for path, source in sources(ups, ("upses", name)):
-            if source.sensor != "gpio":
-                continue
-            pin = source.gpio.pin
-            if pin in pins:
-                yield Problem(
-                    ((*path, "gpio", "pin"), ("upses", pins[pin], "gpio", "pin")),
-                    f"GPIO{pin} is already the pin of UPS '{pins[pin]}'",
-                )
-            pins.setdefault(pin, name)
-
-
-def _reserve(server: ServerConfig) -> Iterator[Problem]:
-    for name, ups in server.upses.items():
-        runtime = ups.runtime or 2 * server.policy.after
-        # A shorter one has a worse fault, and that is told.
-        lasts = runtime > server.policy.after
-        if server.recovery.enabled and lasts and server.recovery.reserve >= runtime:
-            assumed = "" if ups.runtime else ", as assumed: twice policy.after"
-            source = ("upses", name, "runtime") if ups.runtime else ("policy", "after")
-            yield Problem(
-                (("recovery", "reserve"), source),
-                f"is {shown(server.recovery.reserve)}, and the battery of '{name}' lasts "
-                f"{shown(runtime)} s{assumed}: after an outage nobody is woken until all of it is "
-                "paid back",
-                warning=True,
-            )
-
-
-def _wake(wake: Wake) -> Iterator[Problem]:
-    if wake.method == "command":
-        for problem in _words(wake.command, "[/usr/bin/ipmitool, -H, 192.0.2.9, power, on]"):
-            yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
-    keys = {"wake_on_lan": ("macs", "broadcasts"), "command": ("command", "timeout"), "none": ()}
-    for method, names in keys.items():
-        for name in names if method != wake.method else ():
-            if getattr(wake, name) != getattr(Wake(), name):
-                yield Problem(
-                    ((name,), ("method",)),
-                    f"has no effect: method is '{wake.method}'",
-                    warning=True,
-                )
-    for index, mac in enumerate(wake.macs):
-        digits = forms.MAC.canonical(mac)
-        if int(digits[1], 16) % 2 or not int(digits, 16):
-            yield Problem((("macs", index),), "is no network interface's own address")
-
-
-def _all_sources(server: ServerConfig) -> Iterator[Source]:
-    for ups in server.upses.values():
-        yield from (source for _, source in sources(ups))
-
-
-def sources(ups: Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Source]]:
-    """List the sensors of a UPS, itself first, each with the path of its section."""
-    yield at, ups
-    for index, witness in enumerate(ups.witnesses):
-        yield (*at, "witnesses", index), witness
-
-
-def _notify(notify: Notify) -> Iterator[Problem]:
-    events = [event.name for event in fields(Events)]
-    for name in notify.templates:
-        if name not in events:
-            close = nearest(name, events)
-            remark = f"did you mean {listed(close)}?" if close else f"events: {', '.join(events)}"
-            yield Problem((("templates", name),), f"no such event ({remark})")
-
-
 def _command(command: Command) -> Iterator[Problem]:
-    for problem in _words(command.command, "[systemctl, poweroff]"):
+    for problem in words(command.command, "[systemctl, poweroff]"):
         yield replace(problem, paths=tuple(("command", *path) for path in problem.paths))
 
 
-def _words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
+def words(command: tuple[str, ...], example: str) -> Iterator[Problem]:
+    """List what is wrong with a program and its arguments; `example` is one that is right."""
     if not command or not command[0].strip():
         yield Problem(((),), f"names no program: write a list such as {example}")
         return
@@ -284,7 +116,7 @@ def _client(client: ClientConfig) -> Iterator[Problem]:
             (("discovery", "enabled"), ("servers",)),
             "is false and servers is empty: this host could never find the server",
         )
-    yield from _observed(client.policy)
+    yield from observed(client.policy)
 
 
 def _lost_contact(lost: LostContact) -> Iterator[Problem]:
@@ -314,45 +146,8 @@ def _lost_contact(lost: LostContact) -> Iterator[Problem]:
         )
 
 
-def _guard(guard: GuardConfig) -> Iterator[Problem]:
-    after = guard.policy.after
-    if after is not None and guard.ups.runtime is not None and guard.ups.runtime <= after:
-        yield Problem(
-            (("ups", "runtime"), ("policy", "after")),
-            f"is {shown(guard.ups.runtime)}, but policy.after is {shown(after)}: this host may "
-            "lose power before it shuts down",
-            warning=True,
-        )
-    if not any(source.sensor in KNOW_BATTERIES for _, source in sources(guard.ups)):
-        for trigger in _BATTERY_TRIGGERS:
-            if getattr(guard.policy, trigger):
-                yield Problem(
-                    (("policy", trigger), ("ups", "sensor")),
-                    "never comes: no sensor here knows a battery, they tell the mains alone. Set "
-                    "it to 0, and policy.after to what the battery surely lasts",
-                    warning=True,
-                )
-    if guard.user == "root":
-        yield Problem(
-            (("user",),),
-            "the server part is never run as root: name another user, or leave the key out",
-        )
-    if guard.shutdown.via == "unit":
-        yield Problem(
-            (("shutdown", "via"),),
-            "'unit' has no effect: the guard's client runs the commands itself",
-            warning=True,
-        )
-    if guard.policy.confirm > guard.ups.restore_confirm:
-        yield Problem(
-            (("policy", "confirm"), ("ups", "restore_confirm")),
-            f"is {shown(guard.policy.confirm)}, but must be at most ups.restore_confirm "
-            f"({shown(guard.ups.restore_confirm)}): flapping mains would put a shutdown off",
-        )
-    yield from _observed(guard.policy)
-
-
-def _observed(policy: HostPolicy) -> Iterator[Problem]:
+def observed(policy: HostPolicy) -> Iterator[Problem]:
+    """Say if a host's own observation comes after its deadline."""
     if policy.after is not None and policy.after < policy.min_observe:
         yield Problem(
             (("policy", "after"), ("policy", "min_observe")),
@@ -362,16 +157,9 @@ def _observed(policy: HostPolicy) -> Iterator[Problem]:
         )
 
 
-_RULES: dict[type, Callable[[Any], Iterator[Problem]]] = {
-    Gpio: _gpio,
-    Source: _source,
-    Ups: _ups,
-    Notify: _notify,
-    ServerConfig: _server,
-    Wake: _wake,
+_RULES: Rules = {
     Command: _command,
     Shutdown: _shutdown,
     ClientConfig: _client,
     LostContact: _lost_contact,
-    GuardConfig: _guard,
 }

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from powmonman.config import forms
 from powmonman.config.keys import key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from powmonman.config.faults import KeyPath
+
+KNOW_BATTERIES = {"battery", "nut", "apcupsd", "command", "simulated"}
 
 
 @dataclass(frozen=True)
@@ -202,3 +209,10 @@ class Ups(Source):
         minimum=0,
         maximum=100,
     )
+
+
+def sources(ups: Ups, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Source]]:
+    """List the sensors of a UPS, itself first, each with the path of its section."""
+    yield at, ups
+    for index, witness in enumerate(ups.witnesses):
+        yield (*at, "witnesses", index), witness

@@ -11,9 +11,7 @@ never at the cost of one that the server has seen, and of few claims a host.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -343,6 +341,10 @@ def read(path: Path) -> list[Record]:
 
 def _read_interrupted(path: Path) -> list[Record]:
     """Read a copy: the server died while it wrote, and the undoing of that needs to write."""
+    # Only whoever reads needs them: the server would load three compressors with them.
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="powmonman-") as place:
         copy = Path(place) / path.name
         for suffix in ("", "-journal"):

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 REFUSALS_A_MINUTE = 30
-_NOTHING = b"{}"
+_NOTHING = Own()
+_ENCODED_NOTHING = b"{}"
 
 # Most clients are told the same as in the push before.
 _encoded = lru_cache(4096)(encode_own)
@@ -73,7 +74,8 @@ class Hub:
         self._revoked = tuple(revoked)
         self._strangers: dict[Session, None] = {}
         self._speakers: dict[str, Session] = {}
-        self._shaking: deque[Session] = deque()
+        self._begun: deque[Session] = deque()
+        self._unbegun: list[Session] = []
         self._shake_due = False
         self._state: State | None = None
         self._shared = b""
@@ -107,7 +109,7 @@ class Hub:
     def own(self, name: str) -> bytes:
         """Return what the state says to the client `name` alone."""
         own = self._own(name)
-        return _NOTHING if own == Own() else _encoded(own)
+        return _ENCODED_NOTHING if own == _NOTHING else _encoded(own)
 
     def sweep(self, lease: float) -> None:
         """Drop who has been silent for too long."""
@@ -161,22 +163,27 @@ class Hub:
         self._all_told()
 
     def wants_handshake(self, session: Session) -> None:
-        """Queue a step of a handshake."""
-        self._shaking.append(session)
+        """Queue a step of a handshake.
+
+        What has begun is brought to its end first, and of the rest the newest begins next. Where
+        more come at once than can be served before they lose patience, taking the oldest first
+        would spend all time on those who are about to leave, and none would ever get in.
+        """
+        (self._begun if session.begun else self._unbegun).append(session)
         if not self._shake_due:
             self._shake_due = True
             asyncio.get_running_loop().call_soon(self._shake_some)
 
     def _shake_some(self) -> None:
-        for _ in range(min(self.limits.handshakes, len(self._shaking))):
-            session = self._shaking.popleft()
+        for _ in range(min(self.limits.handshakes, len(self._begun) + len(self._unbegun))):
+            session = self._begun.popleft() if self._begun else self._unbegun.pop()
             try:
                 session.shake()
             except Exception:
                 # One that can't be dealt with must not keep the next ones waiting for ever.
                 log.exception("%s: handshake given up", session.where)
                 session.abort()
-        self._shake_due = bool(self._shaking)
+        self._shake_due = bool(self._begun or self._unbegun)
         if self._shake_due:
             asyncio.get_running_loop().call_soon(self._shake_some)
 
@@ -228,7 +235,7 @@ class Hub:
         """A client has understood a state."""
         if seq == session.seq and not session.behind and self._state is not None:
             host = self.roster.hosts[session.name]
-            host.told = self._state.id
+            self.roster.told(session.name, self._state.id)
             if self._scribe and host.hello:
                 took = boottime() - self._pushed_at if session in self._untold else None
                 self._scribe.told(session.name, host.hello, took)

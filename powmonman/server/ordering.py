@@ -59,6 +59,10 @@ class Ordering:
         self._ask_one = ask_one
         self._down = roster.down
         self._learned: dict[str, float] = {}
+        self._sorted_at = -1
+        self._askable: list[str] = []
+        self._awaited: set[str] = set()
+        self._waited_for = False
         self._check_at = boottime() + FIRST_CHECK
         self._checked: object = None
         self.warnings: list[str] = []
@@ -151,25 +155,32 @@ class Ordering:
 
     def _wanted(self, now: float) -> dict[str, tuple[str, int | None]]:
         """Return whom to ask, as address and way; those that somebody waits for come first."""
-        active = self._active() or any(
-            host.connected and host.status.phase == "waiting"
-            for host in self._roster.hosts.values()
-        )
-        awaited = {name for waits in self._roster.graph().values() for name in waits}
+        if self._sorted_at != self._roster.changes:
+            self._sort()
+        active = self._active() or self._waited_for
         wanted: dict[str, tuple[str, int | None]] = {}
         others: dict[str, tuple[str, int | None]] = {}
-        for name, host in self._roster.hosts.items():
-            if not host.address:
-                continue
+        for name in self._askable:
+            host = self._roster.hosts[name]
             if host.connected:
-                matters = name in awaited or host.presence.going
-                if matters and host.way is None and self._learns(name, now, active=active):
+                if host.way is None and self._learns(name, now, active=active):
                     others[name] = (host.address, None)
-            elif active and name in awaited:
+            elif active and name in self._awaited:
                 wanted[name] = (host.address, host.way)
             elif host.presence.going and name not in self._down:
                 others[name] = (host.address, host.way)
         return wanted | others
+
+    def _sort(self) -> None:
+        """Find who may have to be asked; it stays so until something becomes known of a host."""
+        hosts, self._sorted_at = self._roster.hosts, self._roster.changes
+        self._awaited = {name for waits in self._roster.graph().values() for name in waits}
+        self._waited_for = any(h.connected and h.status.phase == "waiting" for h in hosts.values())
+        self._askable = [
+            name
+            for name, host in hosts.items()
+            if host.address and (name in self._awaited or host.presence.going)
+        ]
 
     def _learns(self, name: str, now: float, *, active: bool) -> bool:
         """Whether it is time to ask a host that is there; if so, that is noted."""

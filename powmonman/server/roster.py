@@ -134,7 +134,8 @@ class Host:
 class Roster:
     """Every host that is expected or was ever connected, by name.
 
-    `changes` rises with everything that may change what is kept of them.
+    `changes` rises with everything that may change what is kept of them, `understood` with every
+    host that acknowledges another state than before.
     """
 
     def __init__(self, expected: Iterable[str] = (), order: Order | None = None) -> None:
@@ -142,7 +143,7 @@ class Roster:
         self.expected: frozenset[str] = frozenset()
         self.places: Mapping[str, Place] = {}
         self.bounds = Bounds()
-        self.changes = 0
+        self.changes = self.understood = 0
         self.expect(expected, order)
 
     def expect(self, names: Iterable[str], order: Order | None = None) -> None:
@@ -183,6 +184,13 @@ class Roster:
             host.outage = status.outage
         elif status.phase != "halting":
             host.committed_at, host.outage = None, ""
+
+    def told(self, name: str, state_id: str) -> None:
+        """`name` has acknowledged a state."""
+        host = self.hosts[name]
+        if host.told != state_id:
+            host.told = state_id
+            self.understood += 1
 
     def left(self, name: str, now: float) -> None:
         """`name` is no longer connected."""
@@ -263,6 +271,7 @@ class Roster:
 
         Who was not expected is taken up only if it was connected, or is down by an outage.
         """
+        self.changes += 1
         for name, record in records.items():
             if name not in self.expected and not (record.connected or record.phase):
                 continue

@@ -66,6 +66,7 @@ class Session(asyncio.Protocol):
         self.name = ""
         self.where = ""
         self.seq = 0
+        self.begun = False
         self.since = self.heard = boottime()
 
     @property
@@ -105,6 +106,7 @@ class Session(asyncio.Protocol):
         """Take the next step of the handshake."""
         if self._transport is None:
             return
+        self.begun = True
         data, self._unshaken = bytes(self._unshaken), bytearray()
         self._transport.resume_reading()
         self._take(data)

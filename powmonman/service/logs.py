@@ -9,9 +9,9 @@ a hanging disk stops nobody.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
-import logging.handlers
 import os
 import queue
 import socket
@@ -21,7 +21,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 if TYPE_CHECKING:
-    from powmonman.config.schema import Log
+    from powmonman.config.client_schema import Log
 
 JOURNAL = "/run/systemd/journal/socket"
 MOST_LINES = 1000
@@ -120,23 +120,31 @@ class Logs:
             handler.close()
 
 
-class _Patient(logging.handlers.QueueHandler):
+class _Patient(logging.Handler):
     """Hands lines to a handler that may block, in a thread of its own; too many are lost.
 
-    `logging.handlers.QueueListener` would wait for a disk that hangs when it is stopped.
+    `logging.handlers.QueueListener` would wait for a disk that hangs when it is stopped, and its
+    module brings pickle and more into the memory of every host.
     """
 
     def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
         self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(maxsize=MOST_LINES)
-        super().__init__(self._lines)
         self._handler = handler
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Take a line if there is room."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line if there is room, with what its arguments are now."""
+        line = copy.copy(record)
+        try:
+            line.msg, line.args = self.format(record), None
+        except Exception:  # noqa: BLE001 (a line that can't be written ends nobody)
+            self.handleError(record)
+            return
+        line.exc_info = line.exc_text = line.stack_info = None
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(record)
+            self._lines.put_nowait(line)
 
     def _run(self) -> None:
         while (record := self._lines.get()) is not None:
@@ -156,7 +164,9 @@ def _file(config: Log) -> logging.Handler:
     path = config.file
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
         raise OSError(0, "not a regular file")
-    handler = logging.handlers.RotatingFileHandler(
+    from logging.handlers import RotatingFileHandler
+
+    handler = RotatingFileHandler(
         path, maxBytes=config.file_kib * 1024, backupCount=config.file_keep, encoding="utf-8"
     )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

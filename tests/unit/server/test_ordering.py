@@ -107,6 +107,16 @@ def test_who_waits_is_told_when_a_host_is_not_down_after_all(site: Site) -> None
     assert site.roster.still_up("nas") == ("web",)
 
 
+def test_who_goes_down_after_a_quiet_while_is_asked_all_the_same(site: Site) -> None:
+    site.active = False
+    site.passes(2)
+    site.asked.clear()
+    site.commits("nas")
+    site.dies("nas")
+    site.passes(1)
+    assert site.asked == ["at nas"]
+
+
 def test_a_host_that_comes_again_is_not_down(site: Site) -> None:
     site.commits("web")
     site.dies("web")

@@ -67,7 +67,7 @@ class Bench:
 
     def says(self, phase: str, name: str = "nas") -> None:
         self.roster.said(name, Status(phase), boottime())
-        self.roster.hosts[name].told = self.state_id
+        self.roster.told(name, self.state_id)
 
     def reads(self, *, mains: bool) -> None:
         now = boottime()
@@ -131,6 +131,30 @@ def test_what_the_disk_has_taken_again_is_taken_from_there(place: Bench) -> None
     assert not place.waker._unwritten.path.exists()
 
 
+def test_a_host_is_back_as_soon_as_it_acknowledges(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.reads(mains=True)
+    place.arrives(boot_id="b2")
+    place.roster.said("nas", Status("idle"), boottime())
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+    place.roster.told("nas", place.state_id)
+    place.waker.look()
+    assert place.phases() == {"nas": "back"}
+
+
+def test_an_acknowledgement_is_worth_nothing_for_the_next_state(place: Bench) -> None:
+    place.arrives()
+    place.loses_mains()
+    place.arrives(boot_id="b2")
+    place.says("idle")
+    place.waker.look()
+    place.reads(mains=True)
+    place.waker.look()
+    assert place.phases() == {"nas": "due"}
+
+
 def test_a_status_of_an_earlier_connection_is_nobodys_word(place: Bench) -> None:
     """It was idle before it committed out of contact; its hello comes before its new status."""
     place.arrives()
@@ -138,7 +162,7 @@ def test_a_status_of_an_earlier_connection_is_nobodys_word(place: Bench) -> None
     place.loses_mains()
     place.arrives()
     place.reads(mains=True)
-    place.roster.hosts["nas"].told = place.state_id
+    place.roster.told("nas", place.state_id)
     place.waker.look()
     assert place.phases() == {"nas": "due"}
     place.says("committed")

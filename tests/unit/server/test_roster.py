@@ -102,7 +102,7 @@ def test_the_seconds_left_end_at_zero(roster: Roster) -> None:
 
 def test_told_is_who_is_connected_and_understood_the_newest_state(roster: Roster) -> None:
     arrive(roster, "nas", 100.0)
-    roster.hosts["nas"].told = "s1"
+    roster.told("nas", "s1")
     assert [roster.rows(101.0, state)[1]["told"] for state in ("s1", "s2")] == [True, False]
     roster.left("nas", 102.0)
     assert not roster.rows(103.0, "s1")[1]["told"]
@@ -110,7 +110,7 @@ def test_told_is_who_is_connected_and_understood_the_newest_state(roster: Roster
 
 def test_a_host_that_comes_again_has_been_told_nothing(roster: Roster) -> None:
     arrive(roster, "nas", 100.0)
-    roster.hosts["nas"].told = "s1"
+    roster.told("nas", "s1")
     arrive(roster, "nas", 200.0)
     row = roster.rows(201.0, "s1")[1]
     assert (row["told"], row["for"]) == (False, 1.0)

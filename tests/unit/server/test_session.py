@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,13 +93,24 @@ class Client:
 
     async def greet(self) -> None:
         while not self._pipe.handshaken:
-            await self._give(self._pipe.outgoing())
-            self._pipe.receive(self._taken())
+            await self.step()
         await self.say(Hello(nonce=1))
 
     async def say(self, message: Hello | Ack | Ping) -> None:
         self._pipe.send(encode(message))
         await self._give(self._pipe.outgoing())
+
+    async def step(self) -> None:
+        """Take one step of the handshake."""
+        await self._give(self._pipe.outgoing())
+        self._pipe.receive(self._taken())
+
+    def give(self) -> None:
+        """Say what is due, and wait for nothing."""
+        self.session.data_received(self._pipe.outgoing())
+
+    def answered(self) -> bool:
+        return bool(self.wire.sent) or self.session.peer is not None
 
     async def _give(self, data: bytes) -> None:
         self.session.data_received(data)
@@ -240,5 +252,25 @@ def test_a_session_that_is_being_closed_is_told_nothing_more(
         assert [it.getMessage() for it in caplog.records if "refused" in it.getMessage()] == [
             "refused nas at 192.0.2.9: reasons"
         ]
+
+    playing(play, identities)
+
+
+def test_who_has_begun_is_let_in_first_and_then_the_newest(identities: Path) -> None:
+    """A fleet that comes back at once must not spend the server on those who are about to leave."""
+
+    async def play(site: Site) -> None:
+        site.hub.limits = replace(site.hub.limits, handshakes=1)
+        begun, older, newer = [Client(site, name) for name in ("nas", "db", "nas")]
+        await begun.step()
+        for client in (older, begun, newer):
+            client.give()
+        served = []
+        for _ in range(3):
+            await asyncio.sleep(0)
+            for name, client in (("begun", begun), ("older", older), ("newer", newer)):
+                if name not in served and client.answered():
+                    served.append(name)
+        assert served == ["begun", "newer", "older"]
 
     playing(play, identities)

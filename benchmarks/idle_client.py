@@ -1,0 +1,132 @@
+"""What one idle client costs its host, beside NUT's upsmon, in the same minutes.
+
+The client is deployed as the roles do it, and told a state at each third of the default lease. It
+must not find another Python of its kind in memory: then PSS would count half of the interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import deployed, nut
+from .fleet import Fleet
+from .process import memory, rate, spent
+from .result import OURS, Goal, Result, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .process import Memory, Rate
+
+SETTLE, QUICK_SETTLE = 30.0, 6.0
+SLICES, SLICE, QUICK_SLICE = 4, 30.0, 10.0
+LEASE = 15.0
+
+
+def run(*, quick: bool) -> Result:
+    """Measure an idle client for two minutes, and one that counts down for half of one."""
+    slices, length = (1, QUICK_SLICE) if quick else (SLICES, SLICE)
+    left_out: list[str] = []
+    versions: dict[str, str] = {}
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="powmonman-bench-")))
+        run_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=deployed.volatile()))
+        fleet = stack.enter_context(Fleet(clients=1, lease=LEASE))
+        command = deployed.in_one_file(place)
+        config = deployed.client_config(
+            place,
+            port=fleet.port,
+            identity=fleet.identity(fleet.names[0]),
+            runtime=Path(run_dir) / "run",
+        )
+        service = stack.enter_context(
+            deployed.Service([command, "client", "--config", config], place)
+        )
+        service.says("connected to")
+        watched: dict[str, Sequence[int]] = {OURS: (service.pid,)}
+        if why := nut.missing():
+            left_out.append(why)
+        else:
+            versions |= nut.versions()
+            for settings in (nut.DEFAULT, nut.FASTEST):
+                other = stack.enter_context(nut.Nut(settings))
+                other.start_monitors(1)
+                watched[settings.name] = other.monitors()[0]
+        service.rest(QUICK_SETTLE if quick else SETTLE)
+        series = _idle(watched, service.rest, slices, length)
+        same = _with_the_same_interpreter(service.pid)
+        series += _counting(fleet, service, QUICK_SLICE if quick else SLICE)
+    idle = Result("idle_client", tuple(series))
+    goals = (
+        Goal("PSS of a client", idle.find("PSS").median / 1000, 16.0, "MB"),
+        Goal("wake-ups of an idle client", idle.find("wake-ups").median, 0.3, "wake-ups/s"),
+    )
+    runs_in = "memory" if deployed.volatile() else "a directory on disk"
+    notes = (
+        f"deployed in one file, run by {deployed.unit_python()}, its runtime_dir in {runs_in}",
+        f"processes with the same interpreter meanwhile: {same}",
+        "upsmon is two processes: their sum",
+    )
+    return Result("idle_client", idle.series, goals, notes, tuple(left_out), versions=versions)
+
+
+def _idle(
+    watched: dict[str, Sequence[int]], rest: Callable[[float], None], slices: int, length: float
+) -> list[Series]:
+    held: dict[str, list[Memory]] = {name: [] for name in watched}
+    used: dict[str, list[list[Rate]]] = {name: [] for name in watched}
+    for at in range(slices):
+        print(f"idle: {at * length:.0f} of {slices * length:.0f} s", file=sys.stderr)
+        before = {pid: spent(pid) for pids in watched.values() for pid in pids}
+        rest(length)
+        for name, pids in watched.items():
+            used[name].append([rate(before[pid], spent(pid)) for pid in pids])
+            held[name] += [_sum([memory(pid) for pid in pids])]
+    series = []
+    for name in watched:
+        for what, of in (("PSS", "pss"), ("USS", "uss"), ("RSS", "rss")):
+            values = tuple(float(getattr(each, of)) for each in held[name])
+            series.append(Series(what, "kB", values, name))
+        cpu = tuple(sum(each.cpu_s_per_min for each in rates) for rates in used[name])
+        wakes = tuple(sum(each.wakeups_per_s for each in rates) for rates in used[name])
+        series.append(Series("CPU", "CPU s/min", cpu, name))
+        series.append(Series("wake-ups", "wake-ups/s", wakes, name))
+    return sorted(series, key=lambda each: each.name)
+
+
+def _counting(fleet: Fleet, service: deployed.Service, length: float) -> list[Series]:
+    """Measure what the countdown of an outage costs, for which there is no goal."""
+    fleet.lose_mains()
+    service.rest(5)
+    before = spent(service.pid)
+    service.rest(length)
+    counting = rate(before, spent(service.pid))
+    return [
+        Series("CPU, counting down", "CPU s/min", (counting.cpu_s_per_min,)),
+        Series("wake-ups, counting down", "wake-ups/s", (counting.wakeups_per_s,)),
+    ]
+
+
+def _sum(parts: Sequence[Memory]) -> Memory:
+    return type(parts[0])(
+        rss=sum(each.rss for each in parts),
+        pss=sum(each.pss for each in parts),
+        uss=sum(each.uss for each in parts),
+    )
+
+
+def _with_the_same_interpreter(pid: int) -> int:
+    """Count the other processes that run the same file."""
+    ours = Path(f"/proc/{pid}/exe").stat()
+    found = 0
+    for other in Path("/proc").glob("[0-9]*/exe"):
+        try:
+            found += os.path.samestat(ours, other.stat())
+        except OSError:
+            continue
+    return found - 1

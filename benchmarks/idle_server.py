@@ -1,0 +1,178 @@
+"""What the server costs while nothing happens, by the number of clients; upsd beside it.
+
+Ours is the whole program as it is installed, with its default settings: it reads a sensor, keeps
+the record, and repeats the state to every client at each third of the lease, who acknowledges it.
+NUT's is upsd with its driver, asked by as many clients as often as upsmon asks by default.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import nut
+from .deployed import for_this_python
+from .fleet import PREFIX, Fleet
+from .growth import LINEAR, exponent
+from .nut_pollers import Pollers
+from .process import Memory, Rate, Spent, memory, rate, spent
+from .result import OURS, Goal, Result, Series
+from .swarm import Swarm
+
+PSS, USS, RSS, CPU, WAKE_UPS = "PSS", "USS", "RSS", "CPU", "wake-ups"
+NUT = "NUT, default"
+CLIENTS = (0, 100, 1000, 5000)
+# Goals: in kB as the kernel counts them, and CPU seconds a minute with so many clients.
+BASE, EACH = 24_000.0, 55.0
+CPU_BOUND, CPU_CLIENTS = 1.0, 1000
+# As often as the product reads a GPIO by default.
+POLL = 0.25
+_PSS_NOTE = (
+    "PSS counts what several processes share in parts: here the clients' processes share the "
+    "interpreter and OpenSSL with the server. RSS is what it would be at the most if no other "
+    "Python ran."
+)
+_UNITS = {PSS: "kB", USS: "kB", RSS: "kB", CPU: "CPU s/min", WAKE_UPS: "wake-ups/s"}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How long is measured, in seconds: whole heartbeats, and whole intervals of upsmon.
+
+    Attributes:
+        settle: Before, after all are connected.
+    """
+
+    clients: tuple[int, ...] = CLIENTS
+    count: int = 3
+    length: float = 20.0
+    settle: float = 15.0
+
+
+QUICK = Windows(clients=(0, 100), count=1, length=5.0, settle=0.5)
+
+
+def run(*, quick: bool) -> Result:
+    """Measure ours for each number of clients, then NUT's."""
+    windows = QUICK if quick else Windows()
+    series: list[Series] = []
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as directory:
+        program = for_this_python(Path(directory))
+        for clients in windows.clients:
+            series += _ours(program, clients, windows)
+    left_out: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    notes = [_PSS_NOTE]
+    if why := nut.missing():
+        left_out = (why,)
+    else:
+        versions = nut.versions()
+        for clients in windows.clients:
+            more, note = _nuts(clients, windows)
+            series += more
+            notes += note
+    found = Result("idle_server", tuple(series))
+    return Result(
+        "idle_server",
+        found.series,
+        goals=(*_memory_goals(found), *_cpu_goals(found), *_growth_goals(found)),
+        notes=tuple(notes),
+        left_out=left_out,
+        versions=versions,
+    )
+
+
+def _ours(program: Path, clients: int, windows: Windows) -> list[Series]:
+    _progress(f"{clients} clients")
+    with ExitStack() as stack:
+        fleet = stack.enter_context(Fleet(clients=clients, poll=POLL, program=program))
+        if clients:
+            stack.enter_context(Swarm(fleet)).gather()
+        return _watched([fleet.pid], OURS, clients, windows)
+
+
+def _nuts(clients: int, windows: Windows) -> tuple[list[Series], list[str]]:
+    _progress(f"upsd, {clients} clients")
+    with ExitStack() as stack:
+        nuts = stack.enter_context(nut.Nut(connections=clients))
+        pids = [nuts.upsd, nuts.driver]
+        if not clients:
+            return _watched(pids, NUT, clients, windows), []
+        pollers = stack.enter_context(Pollers(nuts.port, clients))
+        pollers.wait_connected()
+        pollers.counts()
+        began = time.monotonic()
+        series = _watched(pids, NUT, clients, windows)
+        good, bad = pollers.counts()
+        due = clients * (time.monotonic() - began) / pollers.every
+        if good >= due * 0.95 and not bad:
+            return series, []
+        return series, [f"upsd answered {good:,} of {due:,.0f} questions of {clients:,} clients."]
+
+
+def _watched(pids: list[int], product: str, clients: int, windows: Windows) -> list[Series]:
+    """Return what these processes cost together in each window."""
+    time.sleep(windows.settle)
+    values: dict[str, list[float]] = {name: [] for name in _UNITS}
+    for _ in range(windows.count):
+        before = [spent(pid) for pid in pids]
+        time.sleep(windows.length)
+        _add(values, before, [spent(pid) for pid in pids], [memory(pid) for pid in pids])
+    return [
+        Series(name, unit, tuple(values[name]), product, clients) for name, unit in _UNITS.items()
+    ]
+
+
+def _add(
+    values: dict[str, list[float]], before: list[Spent], after: list[Spent], held: list[Memory]
+) -> None:
+    rates: list[Rate] = [rate(*each) for each in zip(before, after, strict=True)]
+    values[PSS].append(sum(each.pss for each in held))
+    values[USS].append(sum(each.uss for each in held))
+    values[RSS].append(sum(each.rss for each in held))
+    values[CPU].append(sum(each.cpu_s_per_min for each in rates))
+    values[WAKE_UPS].append(sum(each.wakeups_per_s for each in rates))
+
+
+def _memory_goals(found: Result) -> list[Goal]:
+    base = found.find(PSS, n=0).median
+    goals = [Goal("server without clients, PSS", base, BASE, "kB")]
+    for clients, held in _medians(found, PSS).items():
+        if clients:
+            each = (held - base) / clients
+            goals.append(Goal(f"each of {clients:,} clients, PSS", each, EACH, "kB"))
+    return goals
+
+
+def _cpu_goals(found: Result) -> list[Goal]:
+    costs = _medians(found, CPU)
+    if CPU_CLIENTS not in costs:
+        return []
+    text = f"server with {CPU_CLIENTS:,} clients, CPU seconds a minute"
+    return [Goal(text, costs[CPU_CLIENTS], CPU_BOUND, "s")]
+
+
+def _growth_goals(found: Result) -> list[Goal]:
+    fits = {name: exponent(_medians(found, name)) for name in (PSS, CPU)}
+    return [
+        Goal(f"server, {name}: exponent of its growth", grows, LINEAR, "")
+        for name, grows in fits.items()
+        if grows is not None
+    ]
+
+
+def _medians(found: Result, name: str) -> dict[int, float]:
+    """Return ours by the number of clients."""
+    return {
+        each.n: each.median
+        for each in found.series
+        if each.name == name and each.product == OURS and each.n is not None
+    }
+
+
+def _progress(text: str) -> None:
+    print(f"idle_server · {text}", file=sys.stderr, flush=True)
