@@ -81,6 +81,8 @@ class Hosts:
             "packages": [[] for _ in self.names],
         }
         self._inventory = self.directory / "hosts.json"
+        # Ansible's connections, which outlive its runs.
+        self._connections = self.directory / "cp"
 
     def __enter__(self) -> Self:
         """Boot them.
@@ -104,6 +106,9 @@ class Hosts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for path in self._connections.glob("*"):
+            leave = ("ssh", "-o", f"ControlPath={path}", "-O", "exit", "127.0.0.1")
+            subprocess.run(leave, capture_output=True, check=False)
         _lab("destroy", self._lab)
         self._kept.cleanup()
 
@@ -122,8 +127,7 @@ class Hosts:
     def _play(self, program: str, *arguments: str) -> Play:
         mine = {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            # Their connections end with the hosts.
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory / "cp"),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._connections),
             "NO_COLOR": "1",
         }
         command = (str(ANSIBLE / program), "-i", str(self._inventory), *arguments)
