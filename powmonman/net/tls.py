@@ -21,6 +21,7 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -282,6 +283,9 @@ class TlsPipe:
         try:
             while piece := self._tls.read(_SLICE):
                 plain.append(piece)
+                if not self._incoming.pending and not self._tls.pending():
+                    # To ask once more would cost as much again, to be told to wait.
+                    return
             self.eof = True
         except ssl.SSLWantReadError:
             pass
@@ -289,12 +293,16 @@ class TlsPipe:
             self.eof = True
 
 
+# The fleet CA gives all certificates the same ones; to read one takes a tenth of a handshake.
+_seconds = lru_cache(64)(ssl.cert_time_to_seconds)
+
+
 def _out_of_date(certificate: dict[str, Any], now: float) -> bool:
-    return not ssl.cert_time_to_seconds(certificate["notBefore"]) <= now <= _end(certificate)
+    return not _seconds(certificate["notBefore"]) <= now <= _end(certificate)
 
 
 def _end(certificate: dict[str, Any]) -> float:
-    return ssl.cert_time_to_seconds(certificate["notAfter"])
+    return _seconds(certificate["notAfter"])
 
 
 def end_of_own(identity: Path) -> float:
