@@ -157,6 +157,7 @@ def build(out_dir: Path, manifest: Manifest, pythons: Sequence[str] = PYTHONS) -
         "changed": changed,
         "archive": str(target.resolve()),
         "pyz": f"/{path}",
+        "holds": [_described(file) for file in files],
         "version": __version__,
         "digest": _digest(pyz),
     }
@@ -233,5 +234,15 @@ def _plain(name: str) -> str:
     return name
 
 
+def _described(file: File) -> str:
+    """Return path, rights and digest, as the roll-out asks a host for them before it unpacks."""
+    words = [file.path, f"{file.mode:o}"]
+    return " ".join(words if file.path.endswith("/") else [*words, _sha256(file.content)])
+
+
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+    return _sha256(content)[:12]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -228,6 +228,6 @@ def test_the_command_prints_what_it_built(
     bundle.add_arguments(parser)
     assert bundle.run(parser.parse_args(["--out-dir", str(tmp_path)])) == 0
     built = json.loads(capsys.readouterr().out)
-    assert {"changed", "archive", "pyz", "version", "digest"} == set(built)
+    assert {"changed", "archive", "pyz", "holds", "version", "digest"} == set(built)
     assert __version__ == built["version"]
     assert f"/usr/local/lib/powmonman/powmonman-{__version__}-{built['digest']}.pyz" == built["pyz"]
