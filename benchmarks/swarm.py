@@ -138,6 +138,11 @@ class Swarm:
             found |= self._ask(process, {"what": "connections"})
         return found
 
+    def settle(self) -> None:
+        """Take the deadlines as they are now for those that must not move."""
+        for process in self._processes:
+            self._ask(process, {"what": "settle"})
+
     def countdowns(self) -> dict[str, dict[str, Any]]:
         """Return of each client what has become of its countdown; only with `rules`.
 
