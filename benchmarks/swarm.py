@@ -123,7 +123,7 @@ class Swarm:
         self.expect(what, value)
         return self.moments(timeout)
 
-    def gather(self, timeout: float = 120.0) -> None:
+    def gather(self, timeout: float = 240.0) -> None:
         """Wait until every client is connected, and has been told the state of the mains.
 
         Raises:
