@@ -83,7 +83,8 @@ def missing() -> str:
     if gone := [str(path) for path in (UPSD, DRIVER, UPSMON) if not path.exists()]:
         return f"NUT: no {', '.join(gone)} (Debian: nut-server, nut-client)"
     with contextlib.suppress(OSError):
-        if Path(f"/proc/{_PID.read_text('ascii').strip()}").exists():
+        process = Path("/proc") / _PID.read_text("ascii").strip()
+        if (process / "comm").read_text("utf-8").strip() == UPSMON.name:
             return f"NUT: an upsmon of this host's own runs, see {_PID}"
     return ""
 

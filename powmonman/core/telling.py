@@ -41,6 +41,7 @@ from powmonman.core.ups_telling import noticed, tell_of_ups
 DAY = 86400.0
 CERTIFICATE_NEAR = 30 * DAY
 CERTIFICATE_AGAIN = 7 * DAY
+_NEW = HostTold()
 
 
 def look(told: Told, seen: Seen, rules: Rules, now: float, wall: float) -> tuple[Told, list[Event]]:
@@ -59,9 +60,10 @@ def look(told: Told, seen: Seen, rules: Rules, now: float, wall: float) -> tuple
         name: tell_of_ups(told.upses.get(name, UpsTold()), name, ups, moment, events)
         for name, ups in seen.upses.items()
     }
-    hosts = {host.name: told.hosts.get(host.name, HostTold()) for host in seen.hosts}
-    for host in seen.hosts:
-        hosts[host.name] = tell_of_host(hosts[host.name], host, moment, events)
+    hosts = {
+        host.name: tell_of_host(told.hosts.get(host.name, _NEW), host, moment, events)
+        for host in seen.hosts
+    }
     # Whom the roster forgot over a restart may come back; of others there is nothing to remember.
     pending = {n: h for n, h in told.hosts.items() if n not in hosts and (h.committed or h.lost)}
     recovery = tell_of_recovery(told.recovery, seen.recovery, moment, events)

@@ -283,6 +283,9 @@ class TlsPipe:
         try:
             while piece := self._tls.read(_SLICE):
                 plain.append(piece)
+                if not self._incoming.pending and not self._tls.pending():
+                    # To ask once more would cost as much again, to be told to wait.
+                    return
             self.eof = True
         except ssl.SSLWantReadError:
             pass

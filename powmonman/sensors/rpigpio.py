@@ -46,9 +46,11 @@ class InputPin:
 
     def claim(self, pull: Pull) -> None:
         """Make the pin an input with this internal resistor; also changes that of a claimed pin."""
-        gpio = self._gpio or _load()
-        self._gpio = gpio
-        self._library = _identify(gpio)
+        gpio = self._gpio
+        if gpio is None:
+            gpio = self._gpio = _load()
+            # It reads directories: not for each turn of the pull.
+            self._library = _identify(gpio)
         gpio.setwarnings(False)
         gpio.setmode(gpio.BCM)
         pulls = {"down": gpio.PUD_DOWN, "up": gpio.PUD_UP, "off": gpio.PUD_OFF}

@@ -46,7 +46,7 @@ from powmonman.server.recovery import Waker
 from powmonman.server.report import of_config, of_ups, policy_of
 from powmonman.server.roster import Roster
 from powmonman.server.scribe import Scribe
-from powmonman.server.seen import seen
+from powmonman.server.seen import View
 from powmonman.server.session import Session
 from powmonman.server.upses import Upses
 from powmonman.service import notify
@@ -106,6 +106,7 @@ class Server:
             policy=lambda: policy_of(self._config),
         )
         self._notifier = Notifier(config)
+        self._view = View(self._roster)
         self._waker = Waker(
             config,
             self._roster,
@@ -216,9 +217,8 @@ class Server:
             now, ends = boottime(), self._certificate_ends
             recovery, order = self._waker.seen(), self._ordering.warnings
             self._notifier.observe(
-                seen(
+                self._view.seen(
                     self._upses.supplies(),
-                    self._roster,
                     policy_of(self._config),
                     ends,
                     now,

@@ -76,6 +76,7 @@ class Hub:
         self._speakers: dict[str, Session] = {}
         self._begun: deque[Session] = deque()
         self._unbegun: list[Session] = []
+        self._ending = False
         self._shake_due = False
         self._state: State | None = None
         self._shared = b""
@@ -165,9 +166,10 @@ class Hub:
     def wants_handshake(self, session: Session) -> None:
         """Queue a step of a handshake.
 
-        What has begun is brought to its end first, and of the rest the newest begins next. Where
-        more come at once than can be served before they lose patience, taking the oldest first
-        would spend all time on those who are about to leave, and none would ever get in.
+        One that has begun is brought to its end in turn with a new one, of which the newest begins
+        next. Where more come at once than can be served before they lose patience, taking the
+        oldest first would spend all time on those who are about to leave, and none would ever get
+        in; and strangers who never come to an end must not keep the others waiting.
         """
         (self._begun if session.begun else self._unbegun).append(session)
         if not self._shake_due:
@@ -176,7 +178,10 @@ class Hub:
 
     def _shake_some(self) -> None:
         for _ in range(min(self.limits.handshakes, len(self._begun) + len(self._unbegun))):
-            session = self._begun.popleft() if self._begun else self._unbegun.pop()
+            if self._begun and self._unbegun:
+                self._ending = not self._ending
+            ends = self._begun and (self._ending or not self._unbegun)
+            session = self._begun.popleft() if ends else self._unbegun.pop()
             try:
                 session.shake()
             except Exception:

@@ -15,29 +15,53 @@ if TYPE_CHECKING:
     from powmonman.core.outage import Supply
     from powmonman.server.roster import Host, Roster
 
+# In seconds.
+LASTS = 60.0
 
-def seen(
-    supplies: Mapping[str, Supply],
-    roster: Roster,
-    policy: Policy,
-    certificate_ends: float | None,
-    now: float,
-    *,
-    order: Sequence[str] = (),
-    recovery: RecoverySeen | None = None,
-) -> Seen:
-    """Return the fleet as it is `now` (CLOCK_BOOTTIME).
 
-    `certificate_ends` is that of the server's own certificate, in seconds of the wall clock;
-    `order` what is wrong with the order.
+class View:
+    """The fleet as it is; the hosts are looked at anew when something has become known of one.
+
+    While nobody counts, a minute later they would look the same, but for what is left of their
+    certificates.
     """
-    return Seen(
-        upses={name: _ups(supply, now) for name, supply in supplies.items()},
-        hosts=tuple(_host(host, policy, now) for host in roster.hosts.values()),
-        certificate_left=_left(certificate_ends),
-        order=tuple(order),
-        recovery=recovery or RecoverySeen(),
-    )
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._hosts: tuple[HostSeen, ...] = ()
+        self._ground: object = None
+        self._until = 0.0
+
+    def seen(
+        self,
+        supplies: Mapping[str, Supply],
+        policy: Policy,
+        certificate_ends: float | None,
+        now: float,
+        *,
+        order: Sequence[str] = (),
+        recovery: RecoverySeen | None = None,
+    ) -> Seen:
+        """Return the fleet as it is `now` (CLOCK_BOOTTIME).
+
+        `certificate_ends` is that of the server's own certificate, in seconds of the wall clock;
+        `order` what is wrong with the order.
+        """
+        return Seen(
+            upses={name: _ups(supply, now) for name, supply in supplies.items()},
+            hosts=self._seen(policy, now),
+            certificate_left=_left(certificate_ends),
+            order=tuple(order),
+            recovery=recovery or RecoverySeen(),
+        )
+
+    def _seen(self, policy: Policy, now: float) -> tuple[HostSeen, ...]:
+        ground = (self._roster.changes, policy)
+        if ground != self._ground or now >= self._until:
+            self._hosts = tuple(_host(host, policy, now) for host in self._roster.hosts.values())
+            counting = any(host.left is not None for host in self._hosts)
+            self._ground, self._until = ground, now if counting else now + LASTS
+        return self._hosts
 
 
 def seen_in(stage: Stage, roster: Roster, policy: Policy) -> Seen:

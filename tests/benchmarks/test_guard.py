@@ -87,21 +87,24 @@ def idle() -> Idle:
 
 
 def test_the_memory_of_a_server_grows_with_its_clients_and_no_faster(idle: Idle) -> None:
+    """Fails where a session keeps 1.5 kB for each of the others."""
     held("exponent of memory", exponent(idle.uss) or 0.0, 1.4)
 
 
 def test_the_cpu_of_a_heartbeat_grows_with_the_clients_and_no_faster(idle: Idle) -> None:
-    """Four times the clients, four times the work; a pass over all for each would be sixteen."""
-    held("exponent of CPU", exponent(idle.cpu) or 0.0, 1.5)
+    """Four times the clients, four times the work. Fails where each is told by a pass over all."""
+    held("exponent of CPU", exponent(idle.cpu) or 0.0, 1.3)
 
 
 def test_a_client_wakes_up_a_few_times_for_each_heartbeat(idle: Idle) -> None:
-    held("wake-ups a heartbeat", idle.wakeups, 8)
+    """Fails where the client looks around every 0.1 s."""
+    held("wake-ups a heartbeat", idle.wakeups, 4)
 
 
 def test_a_connection_costs_less_than_half_of_what_asyncios_own_tls_takes(
     idle: Idle, identities: Path
 ) -> None:
+    """Fails where a session keeps 200 kB."""
     ours = (idle.uss[MANY] - idle.uss[FEW]) / (MANY - FEW)
     held("memory of a connection, to asyncio's", ours / plain_connection(identities), 0.5)
 
@@ -146,9 +149,12 @@ def plain_connection(identities: Path) -> float:
 
 
 def test_a_heartbeat_costs_a_few_times_what_its_bytes_cost(idle: Idle, identities: Path) -> None:
-    """To seal, send, receive and open one line each way takes what it takes in any program."""
+    """To seal, send, receive and open one line each way takes what it takes in any program.
+
+    Fails where the line is encoded for each client anew.
+    """
     ours = (idle.cpu[MANY] - idle.cpu[NONE]) / MANY
-    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 8)
+    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 6)
 
 
 def bare_beat(identities: Path) -> float:
@@ -179,11 +185,12 @@ def bare_beat(identities: Path) -> float:
 
 
 def test_the_program_starts_about_as_fast_as_python_and_yaml() -> None:
+    """Fails where every command imports asyncio, ssl and the log's handlers."""
     ours, bare = [], []
     for _ in range(STARTS):
         ours.append(cpu_of("-m", "powmonman", "--version"))
         bare.append(cpu_of("-c", "import yaml"))
-    held("CPU of --version, to Python's and PyYAML's", min(ours) / min(bare), 2.5)
+    held("CPU of --version, to Python's and PyYAML's", min(ours) / min(bare), 2)
 
 
 def cpu_of(*arguments: str) -> float:
@@ -201,7 +208,8 @@ def cpu_of(*arguments: str) -> float:
 def test_a_hundred_clients_are_told_of_a_change_sooner_than_five_by_nut() -> None:
     """NUT at its fastest: its driver and its clients each look once a second. Ours are pushed to.
 
-    From the change to the last one told, of a loss and of a return.
+    From the change to the last one told, of a loss and of a return. Fails where the push waits for
+    a second.
     """
     chance = random.Random(5)
     theirs, ours = [], []

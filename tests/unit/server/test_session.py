@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,3 +275,23 @@ def test_who_has_begun_is_let_in_first_and_then_the_newest(identities: Path) -> 
         assert served == ["begun", "newer", "older"]
 
     playing(play, identities)
+
+
+def test_handshakes_that_never_end_keep_no_new_one_waiting(identities: Path) -> None:
+    """Strangers who send theirs in crumbs have always one more step to take."""
+    taken: list[str] = []
+
+    async def play(site: Site) -> None:
+        def endless() -> None:
+            taken.append("endless")
+            site.hub.wants_handshake(stranger)
+
+        stranger: Any = SimpleNamespace(begun=True, shake=endless)
+        host: Any = SimpleNamespace(begun=False, shake=lambda: taken.append("host"))
+        for _ in range(2 * site.hub.limits.handshakes):
+            site.hub.wants_handshake(stranger)
+        site.hub.wants_handshake(host)
+        await asyncio.sleep(0)
+
+    playing(play, identities)
+    assert "host" in taken
