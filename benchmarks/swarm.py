@@ -123,7 +123,7 @@ class Swarm:
         self.expect(what, value)
         return self.moments(timeout)
 
-    def gather(self, timeout: float = 120.0) -> None:
+    def gather(self, timeout: float = 240.0) -> None:
         """Wait until every client is connected, and has been told the state of the mains.
 
         Raises:
@@ -137,6 +137,11 @@ class Swarm:
         for process in self._processes:
             found |= self._ask(process, {"what": "connections"})
         return found
+
+    def settle(self) -> None:
+        """Take the deadlines as they are now for those that must not move."""
+        for process in self._processes:
+            self._ask(process, {"what": "settle"})
 
     def countdowns(self) -> dict[str, dict[str, Any]]:
         """Return of each client what has become of its countdown; only with `rules`.

@@ -73,7 +73,8 @@ def _shared(part: bytes) -> State:
     return message
 
 
-def _heard(line: bytes) -> State:
+def heard(line: bytes) -> State:
+    """Return the state in a line, as `messages.decode` does."""
     shared, mark, own = line.partition(_OWN)
     if not mark:
         raise ProtocolError(f"not a state: {decode(line)}")
@@ -91,7 +92,7 @@ class LightClient:
         state: The id of the newest state, and `state_at` when that came first.
         told_at: When its present connection told it the first state; None: it has not.
         plan: What it goes by; None: it only listens.
-        deadline: Of its countdown, when it began; None: it has not.
+        deadline: Of its countdown, when it was first looked at; None: it has none.
         shifts: By how much the deadline has moved since, at the least and the most.
         faults: What must not happen to a countdown, in words.
     """
@@ -169,7 +170,7 @@ class LightClient:
             if self._pipe.handshaken:
                 self._greet()
         for line in self._lines.feed(plain):
-            self._hear(_heard(line))
+            self._hear(heard(line))
         if self._pipe is not None and self._pipe.eof:
             raise OSError("the server said goodbye")
 
@@ -413,6 +414,10 @@ class Swarm:
             self._await(lambda c: c.state_at if c.told_at and c.state == value else None)
         elif what == "connections":
             self._answer({c.name: c.told_at for c in self._clients if c.told_at is not None})
+        elif what == "settle":
+            for client in self._clients:
+                client.deadline, client.shifts = None, [0.0, 0.0]
+            self._answer({})
         else:
             self._answer(self._countdowns() if what == "countdowns" else self._moments)
 
