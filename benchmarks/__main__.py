@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -44,6 +45,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    # Like Ctrl-C: what a benchmark has started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = [measured(n, quick=arguments.quick) for n in arguments.names or NAMES]
     for result in results:
         if arguments.out:
