@@ -57,17 +57,11 @@ def in_one_file(directory: Path) -> Path:
     command = directory / "usr/local/bin/powmonman"
     command.parent.mkdir(parents=True)
     command.symlink_to(directory / built["pyz"].lstrip("/"))
-    # As when the roles write a configuration.
-    (directory / "empty-client.yml").touch()
-    checked = subprocess.run(
-        [command, "check-config", directory / "empty-client.yml"],
-        env={"PATH": UNIT_PATH},
-        capture_output=True,
-        text=True,
-        check=False,
+    done = subprocess.run(
+        [command, "compile"], env={"PATH": UNIT_PATH}, capture_output=True, text=True, check=False
     )
-    if checked.returncode:
-        raise UnavailableError(f"the single file: {checked.stderr.strip()}")
+    if done.returncode:
+        raise UnavailableError(f"the single file: {done.stderr.strip()}")
     return command
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 
 
 def _keep_to_this_file() -> None:
-    started_from = Path(sys.path[0])
-    behind_the_link = started_from.resolve()
-    if behind_the_link.is_file():
-        sys.path[0] = str(behind_the_link)
+    program = Path(sys.path[0]).resolve()
+    if not program.is_file():
+        return
+    sys.path[0] = str(program)
+    compiled = program.with_name(f"{program.name}.{sys.implementation.cache_tag}")
+    # In a directory for all, others might lay one.
+    if compiled.exists() and compiled.stat().st_uid == program.stat().st_uid:
+        sys.path.insert(0, str(compiled))
 
 
 if __name__ == "__main__":

@@ -43,8 +43,13 @@ _LAUNCHER = """\
 #!/bin/sh
 # PowMonMan {version}, a Python program in one file: find a Python that can run it.
 for python in {pythons}; do
-    "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
-        exec "$python" -I "$0" "$@"
+    # On most systems python3 is a link to a name that says its version: no need to start it.
+    case $(readlink -f "$(command -v "$python")" 2>/dev/null) in
+        */python3.1[1-9]) ;;
+        *) "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+            continue ;;
+    esac
+    exec "$python" -I "$0" "$@"
 done
 echo "powmonman: no Python 3.11 or newer here (looked for: {looked_for})" >&2
 exit 1

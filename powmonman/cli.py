@@ -37,6 +37,7 @@ MODULES = (
     ("ca", "powmonman.ca_cli", "the fleet CA: create, issue, rotate, revoke"),
     ("wake-arm", "powmonman.client.wake_on_lan", "let a magic packet wake this host (as root)"),
     ("bundle", "powmonman.bundle", "build the single file that hosts receive"),
+    ("compile", "powmonman.compiled", "compile that file for this host's Python: a faster start"),
     ("process", "powmonman.service.process", "start and stop a daemon without systemd"),
     ("demo", "powmonman.demo", "roll a small fleet out on this machine and pull the plug"),
 )

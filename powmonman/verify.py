@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman import __version__
 from powmonman.client import check
 from powmonman.client.shutdown import check_trusted
@@ -26,6 +25,7 @@ from powmonman.guard import derive
 from powmonman.net.tls import IdentityError, client_context, server_context
 from powmonman.service.clock import boottime
 from powmonman.service.files import read_json
+from powmonman.service.program import place
 from powmonman.status import StatusError, fetch
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _client(
 
 def _program(running: dict[str, Any], unit: str) -> Faults:
     """An upgrade that was interrupted leaves an old program running."""
-    if running.get("program") != powmonman.__file__:
+    if running.get("program") != str(place()):
         what = f"version {running.get('version')} of another build"
         yield f"{what} is still running: systemctl restart {unit}"
 

@@ -13,7 +13,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import powmonman
 from powmonman import __version__
 from powmonman.client.kept import save_plan
 from powmonman.core import lost_contact
@@ -23,6 +22,7 @@ from powmonman.core.policy import LONGEST_SLEEP
 from powmonman.core.records import LONGEST_TEXT
 from powmonman.service.clock import now
 from powmonman.service.files import write_json
+from powmonman.service.program import place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class Telling:
         view = {
             "pid": os.getpid(),
             "version": __version__,
-            "program": powmonman.__file__,
+            "program": str(place()),
             "connected": proved and link is not None,
             "server": link.host if link else "",
             "port": link.port if link else 0,

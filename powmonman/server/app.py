@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import powmonman
 from powmonman import __version__, sensors
 from powmonman.config.loader import ConfigError, load, read
 from powmonman.config.schema import ServerConfig
@@ -52,6 +51,7 @@ from powmonman.server.upses import Upses
 from powmonman.service import notify
 from powmonman.service.clock import boottime
 from powmonman.service.logs import Logs
+from powmonman.service.program import place
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -380,7 +380,7 @@ class Server:
             **of_config(self._config),
             "policy": to_json(policy_of(self._config)),
             "version": __version__,
-            "program": powmonman.__file__,
+            "program": str(place()),
             "server": socket.gethostname(),
             "up": round(time.monotonic() - self._started, 1),
             "faults": faults,

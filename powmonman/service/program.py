@@ -14,19 +14,23 @@ def own_program() -> list[str]:
     The single file is the one that the link named when this process began: an upgrade in
     mid-outage points the link elsewhere, and halves of two versions don't go together.
     """
-    if _in_one_file():
-        return [sys.executable, "-I", str(_place())]
+    if in_one_file():
+        return [sys.executable, "-I", str(place())]
     return [sys.executable, "-m", "powmonman"]
 
 
 def home() -> Path:
     """Return the directory in which `own_program` finds itself, whatever is on the path."""
-    return Path("/") if _in_one_file() else _place()
+    return Path("/") if in_one_file() else place()
 
 
-def _place() -> Path:
-    return Path(powmonman.__path__[0]).parent
+def place() -> Path:
+    """Return the single file that this program is, or the directory that the package is in."""
+    found = Path(powmonman.__path__[0]).parent
+    # Compiled, it lies beside the single file: `powmonman.compiled`.
+    return found.with_suffix("") if found.suffix == f".{sys.implementation.cache_tag}" else found
 
 
-def _in_one_file() -> bool:
-    return _place().is_file()
+def in_one_file() -> bool:
+    """Whether this program is the single file."""
+    return place().is_file()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import powmonman
 from powmonman import cli
+from powmonman.service.program import place
 
 from .stage import together
 
@@ -91,7 +92,7 @@ def test_what_the_server_warns_of_is_passed_on_and_no_fault(
 ) -> None:
     said = ["nas goes down 40 s after the battery's end, if all waits are as long as they may be"]
     upses = {"ups": {"state": "on_mains", "reason": ""}}
-    running = {"program": powmonman.__file__, "version": powmonman.__version__}
+    running = {"program": str(place()), "version": powmonman.__version__}
     report = running | {"upses": upses, "faults": [], "warnings": said}
     monkeypatch.setattr("powmonman.verify.fetch", lambda _: report)
     code = cli.main(["verify", "--config", str(fleet.server().config)])

@@ -40,3 +40,14 @@ def test_the_single_file_is_started_as_itself_and_nothing_around_it_counts(tmp_p
     command, directory = json.loads(asked.stdout)
     assert ([sys.executable, "-I", str(pyz)], "/") == (command, directory)
     assert f"powmonman {__version__}" == version(command, directory)
+
+
+def test_compiled_it_is_still_started_as_the_single_file(tmp_path: Path) -> None:
+    pyz = tmp_path / "powmonman-1.pyz"
+    pyz.write_bytes(bundle.program())
+    subprocess.run([sys.executable, "-I", pyz, "compile"], capture_output=True, check=True)
+    beside = f"{pyz}.{sys.implementation.cache_tag}"
+    asked = subprocess.run(
+        [sys.executable, "-I", "-c", ASK, beside], capture_output=True, text=True, check=True
+    )
+    assert [[sys.executable, "-I", str(pyz)], "/"] == json.loads(asked.stdout)
