@@ -169,7 +169,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _daemon(args: argparse.Namespace) -> int:
-    from powmonman.config.loader import ConfigError
+    from powmonman.config.faults import ConfigError
 
     try:
         return _start(args)

@@ -28,8 +28,9 @@ from powmonman.client.kept import load_plan
 from powmonman.client.link import Link, LinkError
 from powmonman.client.request import Request
 from powmonman.client.telling import Telling, status_of
+from powmonman.config.apart import read_apart
 from powmonman.config.client_schema import ClientConfig
-from powmonman.config.loader import ConfigError, load, read
+from powmonman.config.faults import ConfigError
 from powmonman.core import lost_contact, policy
 from powmonman.core.announcing import limit, names
 from powmonman.core.messages import Ack, Error, Hello, Message, Ping, State
@@ -464,7 +465,7 @@ class Agent:
         self._reload_due = False
         notify.reloading()
         try:
-            config = load(self._path, ClientConfig)
+            config, _ = read_apart(self._path, ClientConfig)
             context = client_context(Path(config.tls.identity))
         except (ConfigError, IdentityError, OSError) as error:
             self._reload_fault = str(error)
@@ -522,7 +523,7 @@ def run(path: Path) -> int:
         IdentityError: The certificate can't be used.
         OSError: The runtime directory can't be used.
     """
-    config, warnings = (loaded := read(path, ClientConfig)).config, loaded.warnings
+    config, warnings = read_apart(path, ClientConfig)
     logs = Logs("powmonman")
     logs.apply(config.log)
     for warning in warnings:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from powmonman.core.messages import LONGEST_LINE, Lines, Message, ProtocolError, decode, encode
 from powmonman.core.records import printable
@@ -63,7 +63,9 @@ class Link:
         """
         give_up = time.monotonic() + CONNECT_TIMEOUT
         try:
-            sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
+            # As bytes: for a text Python loads all of Unicode's rules for names, 0.5 MB.
+            address: Any = (host.encode("ascii"), port)
+            sock = socket.create_connection(address, CONNECT_TIMEOUT)
         except (OSError, ValueError, OverflowError) as error:
             # A name that can't be one is a ValueError.
             raise LinkError(getattr(error, "strerror", None) or str(error)) from None

@@ -1,0 +1,89 @@
+"""Reads a configuration in a process of its own, for a daemon that keeps none of what reads it.
+
+YAML's parser, the rules and the remedies are two megabytes that a client would need once. After a
+reload it has them: a process with several threads had better not be forked, and reads by itself. So
+it does where anything else goes wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from powmonman.config.faults import ConfigError, Fault
+from powmonman.core.records import to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+
+
+def read_apart(path: Path, cls: type[T]) -> tuple[T, tuple[Fault, ...]]:
+    """Return the configuration in the file at `path`, and what its writer should know.
+
+    Raises:
+        ConfigError: The file can't be read or used; it holds every fault found.
+    """
+    told = _asked(path, cls) if threading.active_count() == 1 else None
+    if told is None:
+        return _read(path, cls)
+    if faults := told.get("faults"):
+        raise ConfigError(_rebuilt(tuple[Fault, ...], faults))
+    return _rebuilt(cls, told["config"]), _rebuilt(tuple[Fault, ...], told["warnings"])
+
+
+def _read(path: Path, cls: type[T]) -> tuple[T, tuple[Fault, ...]]:
+    from powmonman.config.loader import read
+
+    loaded = read(path, cls)
+    return loaded.config, loaded.warnings
+
+
+def _asked(path: Path, cls: type[Any]) -> dict[str, Any] | None:
+    """Return what a child has read; None if there is no child, or it failed."""
+    ours, theirs = os.pipe()
+    try:
+        child = os.fork()
+    except OSError:
+        os.close(ours)
+        os.close(theirs)
+        return None
+    if child == 0:
+        try:
+            with open(theirs, "wb") as file:
+                file.write(json.dumps(_told(path, cls)).encode())
+        finally:
+            # Nothing of the parent's is to be ended here, and nothing of it written twice.
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as file:
+        told = file.read()
+    os.waitpid(child, 0)
+    try:
+        value: dict[str, Any] = json.loads(told)
+    except ValueError:
+        return None
+    return value
+
+
+def _told(path: Path, cls: type[Any]) -> dict[str, Any]:
+    try:
+        config, warnings = _read(path, cls)
+    except ConfigError as error:
+        return {"faults": [to_json(fault) for fault in error.faults]}
+    return {"config": to_json(config), "warnings": [to_json(fault) for fault in warnings]}
+
+
+def _rebuilt(hint: Any, value: Any) -> Any:
+    """Return what `to_json` was given; to the letter: they are our own words."""
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        parts = {f.name: _rebuilt(hints[f.name], value[f.name]) for f in fields(hint)}
+        return hint(**parts)  # type: ignore[operator]
+    if get_origin(hint) is tuple:
+        return tuple(_rebuilt(get_args(hint)[0], item) for item in value)
+    return value
