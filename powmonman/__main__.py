@@ -15,11 +15,10 @@ def _keep_to_this_file() -> None:
     program = Path(sys.path[0]).resolve()
     if not program.is_file():
         return
-    sys.path[0] = str(program)
     compiled = program.with_name(f"{program.name}.{sys.implementation.cache_tag}")
     # In a directory for all, others might lay one.
-    if compiled.exists() and compiled.stat().st_uid == program.stat().st_uid:
-        sys.path.insert(0, str(compiled))
+    ours = compiled.is_dir() and compiled.stat().st_uid == program.stat().st_uid
+    sys.path[0] = str(compiled if ours else program)
 
 
 if __name__ == "__main__":

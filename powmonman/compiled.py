@@ -3,8 +3,8 @@
 Python compiles what it imports from a zip anew in every process. For a client on a small machine
 that is most of its start, and what compiling leaves behind stays in its memory. Control nodes can't
 do it for their hosts, whose Pythons differ. So the roll-out has each host do it once, as root: what
-is compiled lies beside the single file, in its name and Python's, and who starts the file takes it
-from there. Where it is missing, or of another Python, the file does as before.
+is compiled lies in a directory beside the single file, in its name and Python's, and who starts the
+file takes it from there. Where it is missing, or of another Python, the file does as before.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib.util
 import json
 import marshal
 import os
+import shutil
 import sys
 import zipfile
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def run(_: argparse.Namespace) -> int:
         print("powmonman compile: this is no single file: pip has compiled it", file=sys.stderr)
         return 2
     target = compiled(place())
-    changed = not target.exists()
+    changed = not target.is_dir()
     if changed:
         try:
             _write(target, place())
@@ -57,18 +58,20 @@ def compiled(program: Path) -> Path:
 def _write(target: Path, program: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
-            with zipfile.ZipFile(program) as source, zipfile.ZipFile(file, "w") as archive:
-                for name in source.namelist():
-                    if name.endswith(".py"):
-                        archive.writestr(f"{name}c", _module(source.read(name), program / name))
-            # Half of it after a power cut would keep every daemon of this host from its start.
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
+        with zipfile.ZipFile(program) as source:
+            for name in source.namelist():
+                if name.endswith(".py"):
+                    file = temporary / f"{name}c"
+                    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    file.write_bytes(_module(source.read(name), program / name))
+                    file.chmod(0o644)
+        for directory in (temporary, *(each for each in temporary.rglob("*") if each.is_dir())):
+            directory.chmod(0o755)
+        # Half of it after a power cut would keep every daemon of this host from its start.
+        os.sync()
+        temporary.rename(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _module(source: bytes, path: Path) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def test_it_is_done_once(pyz: Path) -> None:
     assert {"changed": False} == json.loads(run(pyz, "compile"))
     assert f"powmonman {__version__}\n" == run(pyz, "--version")
     assert {pyz.name, compiled.compiled(pyz).name} == {each.name for each in pyz.parent.iterdir()}
-    assert 0o644 == compiled.compiled(pyz).stat().st_mode & 0o777
+    assert 0o755 == compiled.compiled(pyz).stat().st_mode & 0o777
 
 
 def test_what_is_compiled_is_what_runs(pyz: Path) -> None:
@@ -45,13 +45,6 @@ def test_what_is_compiled_is_what_runs(pyz: Path) -> None:
 def test_what_another_user_has_laid_there_is_not(pyz: Path) -> None:
     _plant(compiled.compiled(pyz))
     os.chown(compiled.compiled(pyz), 65534, 65534)
-    assert f"powmonman {__version__}\n" == run(pyz, "--version")
-
-
-def test_half_a_file_is_done_without(pyz: Path) -> None:
-    run(pyz, "compile")
-    whole = compiled.compiled(pyz).read_bytes()
-    compiled.compiled(pyz).write_bytes(whole[: len(whole) // 2])
     assert f"powmonman {__version__}\n" == run(pyz, "--version")
 
 
@@ -68,6 +61,7 @@ def test_a_package_is_no_single_file() -> None:
 
 
 def _plant(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("powmonman/__init__.py", "")
-        archive.writestr("powmonman/cli.py", "def main():\n    print('planted')\n")
+    shutil.rmtree(path, ignore_errors=True)
+    (path / "powmonman").mkdir(parents=True)
+    (path / "powmonman" / "__init__.py").touch()
+    (path / "powmonman" / "cli.py").write_text("def main():\n    print('planted')\n")
