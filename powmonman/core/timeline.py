@@ -227,9 +227,9 @@ def _place(moment: Moment) -> tuple[object, ...]:
     rank = RANK.get(moment.kind, len(RANK))  # type: ignore[call-overload]
     # The rest is there to make the order total.
     rest = (moment.seq, moment.own, moment.boot, moment.text, moment.kind)
-    if moment.at is None:
-        return (at, moment.seq, moment.host, *rest)
     wall = -1.0 if moment.wall is None else moment.wall
+    if moment.at is None:
+        return (at, moment.seq, moment.host, *rest, wall)
     return (at, rank, moment.host, *rest, moment.at, wall)
 
 

@@ -163,10 +163,17 @@ class Apcupsd:
         """Let it hang."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # Each of its threads stops when it is its turn: until then it may still answer.
+        eventually("apcupsd stands still", self._stands_still)
         try:
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(each.read_text("utf-8").rpartition(")")[2].split()[0] == "T" for each in threads)
 
     def status(self) -> dict[str, str]:
         """Return what it says; nothing while it is down."""

@@ -38,8 +38,11 @@ class Host:
 
     def kept(self, name: str = STAMP) -> dict[str, Any]:
         """Return what lies on the disk; empty if nothing."""
-        path = self.directory / name
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        try:
+            return json.loads((self.directory / name).read_text("utf-8"))
+        except FileNotFoundError:
+            # It may go at any moment.
+            return {}
 
     def until(self, check: Any) -> None:
         end = time.monotonic() + 10
