@@ -47,7 +47,8 @@ audit: $(TOOLS) ## Ask whether a package that we install is known to be vulnerab
 	$(BIN)/python checks/audit.py
 
 bench: $(BENCHES) ## Speed and cost, beside others: docs/performance.md. Some alone: BENCH='startup fanout'.
-	$(BIN)/python -m benchmarks --out benchmarks/results $(BENCH)
+	@$(BIN)/python -m benchmarks --out benchmarks/results $(BENCH); missed=$$?; \
+		$(BIN)/python -m benchmarks.page --plots && exit $$missed
 
 chaos: $(TOOLS) ## Every failure mode, on real processes and networks; prints a table.
 	@POWMONMAN_CHAOS_ALL=1 $(BIN)/pytest --quiet tests/chaos
