@@ -4,8 +4,8 @@ Each light client goes by the product's own plan, and real clients rehearse besi
 held to is that no countdown is touched: no deadline moves, nobody commits before it, nobody stops
 to count. In the midst of each storm the server has news to push, which are not to wait for it.
 
-A deadline is compared with where it stood after the first heartbeat of the outage. Its row holds the
-two extremes of all clients, not runs: negative is sooner.
+A deadline is compared with where it stood after the first heartbeat of the outage. Its row holds
+the two extremes of all clients, not runs: negative is sooner.
 """
 
 from __future__ import annotations
