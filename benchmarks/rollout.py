@@ -132,8 +132,14 @@ def _goals(found: Iterable[Measured]) -> Iterable[Goal]:
 def _growth_goals(found: list[Measured]) -> Iterable[Goal]:
     for what in MOST:
         grown = _exponent(found, lambda each, what=what: median(each.wall(what)))
-        if grown is not None:
-            yield Goal(f"{what}: growth with clients, exponent", grown, LINEAR, "")
+        ping = _exponent(found, lambda each: median(each.wall(PING)))
+        cpu = _exponent(found, lambda each, what=what: median(p.cpu for p in each.plays[what]))
+        if grown is not None and ping is not None and cpu is not None:
+            why = (
+                "all hosts share the cores of one machine here: the ping grows with "
+                f"{ping:.2f} as well, and the control node's CPU with {cpu:.2f}"
+            )
+            yield Goal(f"{what}: growth with clients, exponent", grown, LINEAR, "", why=why)
 
 
 def _growth_notes(found: list[Measured]) -> Iterable[str]:
