@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 LINEAR = 1.1
 
 
-def exponent(costs: Mapping[int, float], *, beyond: int = 0) -> float | None:
-    """Return b for costs by N; that of N = 0 is a, and N at or below `beyond` is left out.
+def exponent(costs: Mapping[int, float]) -> float | None:
+    """Return b for costs by N; that of N = 0 is a.
 
     None where fewer than two points are left, or one costs no more than a.
     """
     base = costs.get(0, 0.0)
-    points = [(n, cost - base) for n, cost in sorted(costs.items()) if n > beyond]
+    points = [(n, cost - base) for n, cost in sorted(costs.items()) if n]
     if len(points) < 2 or any(cost <= 0 for _, cost in points):
         return None
     xs = [math.log(n) for n, _ in points]

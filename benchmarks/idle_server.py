@@ -34,9 +34,12 @@ CPU_BOUND, CPU_CLIENTS = 1.0, 1000
 # As often as the product reads a GPIO by default.
 POLL = 0.25
 _PSS_NOTE = (
-    "PSS counts what several processes share in parts: here the clients' processes share the "
-    "interpreter and OpenSSL with the server. RSS is what it would be at the most if no other "
-    "Python ran."
+    "PSS counts what several processes share in parts. Without clients no other Python runs, with "
+    "them their processes share the interpreter and OpenSSL with the server. So what a client "
+    "adds, and its growth, are taken from USS, which knows no neighbours."
+)
+ALONE = (
+    "no other Python shares the interpreter and OpenSSL with it; of its own (USS) it has {:.1f} MB"
 )
 _UNITS = {PSS: "kB", USS: "kB", RSS: "kB", CPU: "CPU s/min", WAKE_UPS: "wake-ups/s"}
 
@@ -145,12 +148,13 @@ def _add(
 
 
 def _memory_goals(found: Result) -> list[Goal]:
-    base = found.find(PSS, n=0).median
-    goals = [Goal("server without clients, PSS", base, BASE, "kB")]
-    for clients, held in _medians(found, PSS).items():
+    base, own = found.find(PSS, n=0).median, found.find(USS, n=0).median
+    why = ALONE.format(own / 1000)
+    goals = [Goal("server without clients, PSS", base, BASE, "kB", why=why)]
+    for clients, held in _medians(found, USS).items():
         if clients:
-            each = (held - base) / clients
-            goals.append(Goal(f"each of {clients:,} clients, PSS", each, EACH, "kB"))
+            each = (held - own) / clients
+            goals.append(Goal(f"each of {clients:,} clients, USS", each, EACH, "kB"))
     return goals
 
 
@@ -165,7 +169,7 @@ def _cpu_goals(found: Result) -> list[Goal]:
 
 
 def _growth_goals(found: Result) -> list[Goal]:
-    fits = {name: exponent(_medians(found, name)) for name in (PSS, CPU)}
+    fits = {name: exponent(_medians(found, name)) for name in (USS, CPU)}
     return [
         Goal(f"server, {name}: exponent of its growth", grows, LINEAR, "")
         for name, grows in fits.items()

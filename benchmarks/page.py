@@ -49,9 +49,9 @@ def _about(name: str) -> str:
 
 
 GROWTH = """\
-Each cost is fitted as *a + c · N^b*; *a* is what is paid at N = 0, where that was measured. The
-exponent b is the slope through the medians on log-log paper. Above 1 (1.1 with the error of the
-fit) it would not be linear.
+Each cost is fitted as *a + c · N^b*; *a* is what is paid at N = 0, where that was measured (of our
+times at N = 1: the sensor's poll, and the disk). The exponent b is the slope through the medians on
+log-log paper. Above 1 (1.1 with the error of the fit) it would not be linear.
 
 """
 
@@ -66,7 +66,8 @@ def growths(results: Mapping[str, Result]) -> list[tuple[Cost, str, dict[int, fl
             if each.name == cost.series and each.n is not None:
                 products.setdefault(each.product, {})[each.n] = each.median
         for product, points in products.items():
-            slope = exponent(points, beyond=cost.beyond if product == OURS else 0)
+            base = cost.base if product == OURS else 0
+            slope = exponent({0 if n == base else n: value for n, value in points.items()})
             if slope is not None:
                 found.append((cost, product, points, slope))
     return found

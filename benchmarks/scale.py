@@ -158,8 +158,8 @@ def _series(found: dict[int, Found]) -> list[Series]:
         series += [
             Series("open files", "files", (each.files,), n=n),
             Series("memory (PSS)", "kB", (each.pss,), n=n),
-            Series("idle, one core", "CPU s/min", (each.cpu_min,), n=n),
-            Series("idle, one core", "wake-ups/s", (each.wakeups,), n=n),
+            Series("idle, one core: CPU", "CPU s/min", (each.cpu_min,), n=n),
+            Series("idle, one core: wake-ups", "wake-ups/s", (each.wakeups,), n=n),
         ]
         if n:
             series += [

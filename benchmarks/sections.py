@@ -27,13 +27,13 @@ class Cost:
 
     Attributes:
         what: It, for people.
-        beyond: For PowMonMan, up to this N the cost is that of the machinery, not of N.
+        base: Of PowMonMan, the N whose cost is all machinery: the sensor's poll, and the disk.
     """
 
     benchmark: str
     series: str
     what: str
-    beyond: int = 0
+    base: int = 0
 
 
 # What the page says of each is the docstring of its module.
@@ -49,13 +49,17 @@ HEADINGS = {
 }
 
 COSTS = (
-    Cost("fanout", "loss to last client told", "loss to last client told (ms)", beyond=1),
-    Cost("fanout", "return to last client told", "return to last client told (ms)", beyond=1),
-    Cost("idle_server", "PSS", "server's memory, PSS (kB)"),
+    Cost("fanout", "loss to last client told", "loss to last client told (ms)", base=1),
+    Cost("fanout", "return to last client told", "return to last client told (ms)", base=1),
+    Cost("idle_server", "USS", "server's memory, USS (kB)"),
     Cost("idle_server", "CPU", "idle server's CPU (s/min)"),
     Cost("scale", "memory (PSS)", "server on one core, PSS (kB)"),
-    Cost("scale", "idle, one core", "idle server on one core, CPU (s/min)"),
-    Cost("scale", "change to last client told, one core", "the same on one core (ms)"),
+    Cost("scale", "idle, one core: CPU", "idle server on one core, CPU (s/min)"),
+    Cost(
+        "scale",
+        "change to last client told, one core",
+        "told of a change, on one core (ms)",
+    ),
 )
 
 PLOTS = (
@@ -71,9 +75,9 @@ PLOTS = (
     Plot(
         "server-memory.svg",
         "idle_server",
-        ("PSS",),
+        ("USS",),
         "clients",
-        "server's memory, PSS (kB)",
+        "server's memory, USS (kB)",
         "The server's memory by the number of clients, beside upsd's.",
     ),
     Plot(

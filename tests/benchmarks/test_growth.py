@@ -17,10 +17,6 @@ def test_without_a_cost_of_none_the_whole_cost_counts() -> None:
     assert 2.0 == pytest.approx(exponent({1: 3.0, 10: 300.0}))
 
 
-def test_small_numbers_may_be_left_out() -> None:
-    assert 1.0 == pytest.approx(exponent({4: 100.0, 10: 10.0, 100: 100.0}, beyond=4))
-
-
 @pytest.mark.parametrize("costs", [{}, {0: 1.0, 10: 2.0}, {0: 5.0, 10: 5.0, 100: 9.0}])
 def test_there_is_none_where_too_little_is_known(costs: dict[int, float]) -> None:
     assert exponent(costs) is None
