@@ -70,5 +70,5 @@ def test_what_one_outage_has_spent_is_missing_in_the_next(fleet: Fleet) -> None:
     fleet.mains("on")
     nas.says("mains are back")
     second = fleet.mains("off")
-    assert 0.9 < fleet.down("nas") - second < 3
+    assert 0.7 < fleet.down("nas") - second < 3
     assert len(nas.said("on battery · outage")) == 2
