@@ -37,7 +37,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure PowMonMan, and peers beside it in the same run. "
-        "Everything runs on loopback or in containers made for it. See docs/performance.md.",
+        "Everything runs on loopback or in containers made for it. Exits with 1 if a goal is "
+        "missed. See docs/performance.md.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="fewer runs, small fleets")
