@@ -48,11 +48,14 @@ def main() -> int:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     # Whoever ends us by a signal wants no server and no container left behind either.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    results = [measured(n, quick=arguments.quick) for n in arguments.names or NAMES]
-    for result in results:
+    met = True
+    for name in arguments.names or NAMES:
+        result = measured(name, quick=arguments.quick)
         if arguments.out:
+            # At once: the next one may fail.
             print(f"kept: {result.save(arguments.out)}")
-    return 0 if all(goal.met for result in results for goal in result.goals) else 1
+        met &= all(goal.met for goal in result.goals)
+    return 0 if met else 1
 
 
 def measured(name: str, *, quick: bool) -> Result:

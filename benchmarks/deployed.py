@@ -6,7 +6,6 @@ Nothing is downloaded. Each lies in a directory of its own, which the caller rem
 from __future__ import annotations
 
 import io
-import json
 import os
 import select
 import shutil
@@ -17,13 +16,13 @@ import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import powmonman
 from powmonman import bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 # systemd's own for services: the launcher looks for Python there.
@@ -151,41 +150,22 @@ class Service:
 
     def says(self, text: str) -> float:
         """Wait until it tells the service manager `text`; return when, by CLOCK_MONOTONIC."""
-        give_up = time.monotonic() + PATIENCE
-        while (left := give_up - time.monotonic()) > 0:
-            if select.select([self._socket], [], [], left)[0]:
-                said = self._socket.recv(4096).decode()
-                if text in said:
-                    return time.monotonic()
+        for said in self._heard(PATIENCE):
+            if text in said:
+                return time.monotonic()
         raise TimeoutError(f"{self._process.args} did not say {text!r}")
 
     def rest(self, seconds: float) -> None:
         """Let time pass, and read what it says meanwhile."""
+        for _ in self._heard(seconds):
+            pass
+
+    def _heard(self, seconds: float) -> Iterator[str]:
+        """Yield what it says, until the time is over."""
         give_up = time.monotonic() + seconds
         while (left := give_up - time.monotonic()) > 0:
             if select.select([self._socket], [], [], left)[0]:
-                self._socket.recv(4096)
-
-
-def client_config(
-    directory: Path, *, port: int, identity: Path, runtime: Path, **settings: Any
-) -> Path:
-    """Write client.yml of a host that finds its server on loopback; return its path."""
-    config: Mapping[str, Any] = {
-        "fleet": "bench",
-        "servers": [f"127.0.0.1:{port}"],
-        "discovery": {"enabled": False},
-        "tls": {"identity": str(identity)},
-        "state_dir": str(directory / "state"),
-        "runtime_dir": str(runtime),
-        "warn_users": False,
-        "dry_run": True,
-        **settings,
-    }
-    path = directory / "client.yml"
-    # JSON is YAML too.
-    path.write_text(json.dumps(config), "utf-8")
-    return path
+                yield self._socket.recv(4096).decode()
 
 
 def volatile() -> str | None:

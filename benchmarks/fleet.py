@@ -178,20 +178,13 @@ class Fleet:
         """Start the real client of a host; it rehearses, and shuts nothing down."""
         directory = self.directory / name
         directory.mkdir()
-        client: dict[str, Any] = {
-            "fleet": "bench",
-            "servers": [f"127.0.0.1:{self.port}"],
-            "port": self.port,
-            "discovery": {"enabled": False},
-            "tls": {"identity": str(self.identity(name))},
-            "state_dir": str(directory / "state"),
-            "runtime_dir": str(directory / "run"),
-            "warn_users": False,
-            "dry_run": True,
-        }
-        config = directory / "client.yml"
-        # JSON is YAML too.
-        config.write_text(json.dumps(_with(client, settings)), "utf-8")
+        config = client_config(
+            directory,
+            port=self.port,
+            identity=self.identity(name),
+            runtime=directory / "run",
+            **settings,
+        )
         process = self._spawn("client", config, directory / "log")
         self._others.append(process)
         return Client(name, process.pid, directory)
@@ -261,6 +254,29 @@ class Client:
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.name} did not say {text!r}:\n{self.log[-2000:]}")
             time.sleep(0.02)
+
+
+def client_config(
+    directory: Path, *, port: int, identity: Path, runtime: Path, **settings: Any
+) -> Path:
+    """Write client.yml of a host that finds its server on loopback; return its path.
+
+    `settings` replace those of client.yml; a key with a double underscore goes into its section.
+    """
+    client: dict[str, Any] = {
+        "fleet": "bench",
+        "servers": [f"127.0.0.1:{port}"],
+        "discovery": {"enabled": False},
+        "tls": {"identity": str(identity)},
+        "state_dir": str(directory / "state"),
+        "runtime_dir": str(runtime),
+        "warn_users": False,
+        "dry_run": True,
+    }
+    path = directory / "client.yml"
+    # JSON is YAML too.
+    path.write_text(json.dumps(_with(client, settings)), "utf-8")
+    return path
 
 
 def _with(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

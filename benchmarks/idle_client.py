@@ -14,17 +14,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import deployed, nut
-from .fleet import Fleet
+from .fleet import Fleet, client_config
 from .process import memory, rate, spent
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .process import Memory, Rate
 
@@ -47,11 +47,9 @@ def run(*, quick: bool) -> Result:
         run_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=deployed.volatile()))
         fleet = stack.enter_context(Fleet(clients=1, lease=LEASE))
         command = deployed.in_one_file(place)
-        bare = _sleeping()
-        held = memory(bare.pid)
-        bare.kill()
-        bare.wait()
-        config = deployed.client_config(
+        with _sleeping() as bare:
+            held = memory(bare)
+        config = client_config(
             place,
             port=fleet.port,
             identity=fleet.identity(fleet.names[0]),
@@ -134,26 +132,22 @@ def _counting(fleet: Fleet, service: deployed.Service, length: float) -> list[Se
     ]
 
 
-def _sleeping() -> subprocess.Popen[str]:
-    """Start a Python that has loaded what a client needs, and does nothing."""
-    ready, ours = os.pipe()
-    process = subprocess.Popen(
-        [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)], stdout=ours, text=True
-    )
-    os.close(ours)
-    with open(ready, "rb") as said:
-        said.readline()
-    return process
+@contextmanager
+def _sleeping() -> Iterator[int]:
+    """Run a Python that has loaded what a client needs, and does nothing; yield its process id."""
+    command = [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def _beside(bare: Memory, client: int) -> list[Series]:
     """Measure the client with another Python beside it."""
-    other = _sleeping()
-    try:
+    with _sleeping():
         shared = memory(client)
-    finally:
-        other.kill()
-        other.wait()
     return [
         Series(BESIDE, "kB", (float(shared.pss),)),
         Series("PSS", "kB", (float(bare.pss),), BARE),

@@ -18,7 +18,7 @@ from .machine import debian_version
 from .result import Goal, Result, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from .hosts import Play
 
@@ -130,33 +130,35 @@ def _goals(found: Iterable[Measured]) -> Iterable[Goal]:
 
 
 def _growth_goals(found: list[Measured]) -> Iterable[Goal]:
+    ping = _exponents(found, PING)
     for what in MOST:
-        grown = _exponent(found, lambda each, what=what: median(each.wall(what)))
-        ping = _exponent(found, lambda each: median(each.wall(PING)))
-        cpu = _exponent(found, lambda each, what=what: median(p.cpu for p in each.plays[what]))
-        if grown is not None and ping is not None and cpu is not None:
+        if ping and (grows := _exponents(found, what)):
             why = (
                 "all hosts share the cores of one machine here: the ping grows with "
-                f"{ping:.2f} as well, and the control node's CPU with {cpu:.2f}"
+                f"{ping[0]:.2f} as well, and the control node's CPU with {grows[1]:.2f}"
             )
-            yield Goal(f"{what}: growth with clients, exponent", grown, LINEAR, "", why=why)
+            text = f"{what}: growth with clients, exponent"
+            yield Goal(text, grows[0], LINEAR, "", why=why)
 
 
 def _growth_notes(found: list[Measured]) -> Iterable[str]:
     for what in (*MOST, PING):
-        wall = _exponent(found, lambda each, what=what: median(each.wall(what)))
-        cpu = _exponent(found, lambda each, what=what: median(p.cpu for p in each.plays[what]))
-        if wall is not None and cpu is not None:
+        if grows := _exponents(found, what):
             least, most = found[0], found[-1]
             seconds = (median(most.wall(what)) - median(least.wall(what))) / (most.n - least.n)
             yield (
                 f"{what}: {seconds:.2g} s for each client more. Beyond what the server alone costs "
-                f"it grows with the exponent {wall:.2f}, its CPU with {cpu:.2f}."
+                f"it grows with the exponent {grows[0]:.2f}, its CPU with {grows[1]:.2f}."
             )
 
 
-def _exponent(found: list[Measured], cost: Callable[[Measured], float]) -> float | None:
-    return exponent({each.n - 1: cost(each) for each in found}) if len(found) > 2 else None
+def _exponents(found: list[Measured], what: str) -> tuple[float, float] | None:
+    """Return how the time and the CPU of it grow with the clients, where that can be told."""
+    if len(found) < 3:
+        return None
+    wall = exponent({each.n - 1: median(each.wall(what)) for each in found})
+    cpu = exponent({each.n - 1: median(p.cpu for p in each.plays[what]) for each in found})
+    return None if wall is None or cpu is None else (wall, cpu)
 
 
 def say(text: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import deployed
-from .fleet import Fleet
+from .fleet import Fleet, client_config
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _connects(place: Path, times: int) -> tuple[float, ...]:
         root = place / "host"
         root.mkdir()
         command = deployed.in_one_file(root)
-        config = deployed.client_config(
+        config = client_config(
             root,
             port=fleet.port,
             identity=fleet.identity(fleet.names[0]),
