@@ -212,6 +212,8 @@ class Fleet:
             client.start()
         for client in clients:
             client.says("(now:|INFO   ) on mains|on battery · outage")
+        # What the server has to say of this push is said by then.
+        wait_for("all are told", lambda: self._all_told(server, len(clients)))
 
     @property
     def history(self) -> list[Ran]:
@@ -245,6 +247,10 @@ class Fleet:
         """Return what the server knows of one host; empty if nothing."""
         rows = self.report(server).get("clients", [])
         return next((row for row in rows if row["name"] == name), {})
+
+    def _all_told(self, server: Daemon, count: int) -> bool:
+        told = [row["told"] for row in self.report(server).get("clients", []) if row["connected"]]
+        return len(told) >= count and all(told)
 
     def close(self) -> None:
         """End every process, and whatever a shutdown command left behind."""
