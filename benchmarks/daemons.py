@@ -1,7 +1,8 @@
-"""What it takes to start a daemon beside us: a port for it, and a wait until it is there."""
+"""What it takes to start a daemon beside us: a port, room for connections, and a wait for it."""
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE = 20.0
+# Of a process with very many connections: libraries, logs, pipes.
+SPARE_FILES = 64
 
 T = TypeVar("T")
 
@@ -19,6 +22,13 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def make_room(connections: int) -> None:
+    """Let this process, and those that it starts, have so many connections if it may."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(connections + SPARE_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), most))
 
 
 def eventually(what: str, check: Callable[[], T], within: float = PATIENCE) -> T:

@@ -24,7 +24,6 @@ from powmonman import bundle
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).parent.parent
 # systemd's own for services: the launcher looks for Python there.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 PATIENCE = 30.0

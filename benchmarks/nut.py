@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from .daemons import PATIENCE, eventually, free_port
+from .daemons import PATIENCE, eventually, free_port, make_room
 from .machine import debian_version
 
 # /usr/sbin/upsd only starts it where /etc/nut/nut.conf says so.
@@ -84,13 +83,6 @@ def missing() -> str:
         if (process / "comm").read_text("utf-8").strip() == UPSMON.name:
             return f"NUT: an upsmon of this host's own runs, see {_PID}"
     return ""
-
-
-def make_room(connections: int) -> None:
-    """Let this process, and those that it starts, have so many connections if it may."""
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(connections + 64, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), most))
 
 
 def versions() -> dict[str, str]:

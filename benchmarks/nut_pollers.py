@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Self
 
-from .nut import make_room
+from .daemons import make_room
 
 QUESTION = b"GET VAR ups ups.status\n"
 

@@ -12,9 +12,9 @@ INTRO = """\
 What PowMonMan costs, and how fast it is, beside what you would use instead, measured in the same
 run on the same machine. Written by `make bench` from `benchmarks/results/*.json`, which hold every
 single value; don't edit the figures. `make bench BENCH=fanout` measures one part alone;
-`.venv/bin/python -m benchmarks --quick` takes a few minutes and keeps nothing.
+`make bench BENCH=--quick` takes a few minutes and keeps nothing.
 
-Absolute figures are this machine's: two cores of a virtual machine, on which all clients run too. A
+Absolute figures are those of the machine below each table, on which all clients run too; a
 Raspberry Pi is slower. Ratios carry over better. What one server can bear, and what comes after
 that: [scale.md](scale.md). How safe both are: [safety-beside-nut.md](safety-beside-nut.md).
 

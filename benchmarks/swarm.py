@@ -18,7 +18,6 @@ from .fleet import PATIENCE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from powmonman.core.plan import Rules
 
@@ -73,12 +72,7 @@ class Swarm:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections import deque
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from powmonman.core.plan import Rules
 from powmonman.core.records import from_json
 
+from .daemons import make_room
 from .event_loop import READ, EventLoop
 from .light_client import LightClient
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Handshakes at once while the swarm first gathers: more of them would only wait for the processor.
 GATHERING = 32
-SPARE_FILES = 64
 
 
 class Swarm:
@@ -132,10 +131,7 @@ def main() -> None:
     # Unbuffered: what follows the first line is for `Swarm`.
     with open(0, "rb", buffering=0, closefd=False) as orders:
         first = json.loads(orders.readline())
-    files = len(first["identities"]) + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, hard), hard))
+    make_room(len(first["identities"]))
     rules = from_json(Rules, first["rules"]) if first["rules"] is not None else None
     Swarm(first["port"], first["identities"], rules).run()
 
