@@ -6,13 +6,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from benchmarks import __main__ as command
 from benchmarks.result import Goal, Result, load_all
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 MET, MISSED = Goal("kept", 1.0, 2.0, "ms"), Goal("broken", 3.0, 2.0, "ms", why="that is why")
 
