@@ -137,7 +137,8 @@ def _sleeping() -> Iterator[int]:
     command = [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            process.stdout.readline()
+            if process.stdout is not None:
+                process.stdout.readline()
             yield process.pid
         finally:
             process.kill()

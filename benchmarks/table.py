@@ -88,10 +88,11 @@ def _table(
     numbers: Sequence[int],
     markdown: bool,
 ) -> str:
-    return tabulate(
+    table: str = tabulate(
         rows,
         headings,
         tablefmt="github" if markdown else "simple",
         disable_numparse=True,
         colalign=["right" if at in numbers else "left" for at in range(len(headings))],
     )
+    return table
