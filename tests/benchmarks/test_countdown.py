@@ -1,4 +1,4 @@
-"""A countdown that is touched while the server restarts is noticed: the storm's goals hang on it."""
+"""A countdown that is touched while the server restarts is noticed: the storm hangs on it."""
 
 from __future__ import annotations
 
