@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import deployed, nut
 from .fleet import Fleet, client_config
-from .process import memory, rate, sharing, spent
+from .process import memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(*, quick: bool) -> Result:
                 watched[settings.name] = other.monitors()[0]
         service.rest(QUICK_SETTLE if quick else SETTLE)
         series = _idle(watched, service.rest, slices, length)
-        same = sharing(service.pid)
+        same = with_the_same_interpreter(service.pid)
         series += _beside(held, service.pid)
         series += _counting(fleet, service, QUICK_SLICE if quick else SLICE)
     idle = Result("idle_client", tuple(series))

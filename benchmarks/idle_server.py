@@ -34,13 +34,12 @@ CPU_BOUND, CPU_CLIENTS = 1.0, 1000
 # As often as the product reads a GPIO by default.
 POLL = 0.25
 _PSS_NOTE = (
-    "PSS counts what several processes share in parts. Without clients only the benchmark itself "
-    "shares the interpreter and OpenSSL with the server; with clients their processes do too. So "
-    "what a client adds, and its growth, are taken from USS, which knows no neighbours."
+    "PSS counts what several processes share in parts. Without clients no other Python runs, with "
+    "them their processes share the interpreter and OpenSSL with the server. So what a client "
+    "adds, and its growth, are taken from USS, which knows no neighbours."
 )
 ALONE = (
-    "the benchmark alone shares the interpreter and OpenSSL with it; of its own (USS) it has "
-    "{:.1f} MB"
+    "no other Python shares the interpreter and OpenSSL with it; of its own (USS) it has {:.1f} MB"
 )
 _UNITS = {PSS: "kB", USS: "kB", RSS: "kB", CPU: "CPU s/min", WAKE_UPS: "wake-ups/s"}
 

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from powmonman import __version__
-from powmonman.client.connector import FIRST_BACKOFF, LONGEST_BACKOFF
+from powmonman.client.connector import FIRST_BACKOFF, backoff
 from powmonman.client.link import CONNECT_TIMEOUT
 from powmonman.client.telling import status_of
 from powmonman.core import policy
@@ -264,7 +264,7 @@ class LightClient:
             wait = random.uniform(0, FIRST_BACKOFF)  # noqa: S311 (jitter)
         else:
             self._failures += 1
-            longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
+            longest = backoff(self._failures)
             wait = random.uniform(longest / 2, longest)  # noqa: S311
         self._loop.at(moment + wait, self._again)
         self._changed(self)

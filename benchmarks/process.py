@@ -56,13 +56,13 @@ def memory(pid: int) -> Memory:
     return Memory(kb["Rss"], kb["Pss"], kb["Private_Clean"] + kb["Private_Dirty"])
 
 
-def sharing(pid: int) -> int:
-    """Return how many other processes run the same program file, and share its pages."""
-    program = Path(f"/proc/{pid}/exe").stat()
+def with_the_same_interpreter(pid: int) -> int:
+    """Count the other processes that run the same file, and so share it with the process `pid`."""
+    ours = Path(f"/proc/{pid}/exe").stat()
     found = 0
     for other in Path("/proc").glob("[0-9]*/exe"):
         try:
-            found += os.path.samestat(program, other.stat())
+            found += os.path.samestat(ours, other.stat())
         except OSError:
             continue
     return found - 1
