@@ -91,11 +91,6 @@ CLAIMS: dict[str, dict[str, Callable[[], list[float]]]] = {
             rollout(f"{AGAIN}: {PINGS}", 12),
         ],
     },
-    "docs/how-it-works.md": {
-        r"the wire check, about (\d+) ms": lambda: [
-            ALL["detection"].find("gpio: the wire check alone").median
-        ],
-    },
 }
 
 
