@@ -10,7 +10,6 @@ without, was measured alone before.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import deployed, nut
 from .fleet import Fleet, client_config
-from .process import memory, rate, spent
+from .process import memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def run(*, quick: bool) -> Result:
     goals = (
         Goal("PSS of a client, beside another Python", idle.find(BESIDE).median / 1000, 16.0, "MB"),
         Goal(
-            "PSS of a client, no other Python on its host",
+            f"PSS of a client, {f'{same} more of its' if same else 'no other'} Python on its host",
             idle.find("PSS").median / 1000,
             16.0,
             "MB",
@@ -139,7 +138,8 @@ def _sleeping() -> Iterator[int]:
     command = [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            process.stdout.readline()
+            if process.stdout is not None:
+                process.stdout.readline()
             yield process.pid
         finally:
             process.kill()
@@ -162,15 +162,3 @@ def _sum(parts: Sequence[Memory]) -> Memory:
         pss=sum(each.pss for each in parts),
         uss=sum(each.uss for each in parts),
     )
-
-
-def with_the_same_interpreter(pid: int) -> int:
-    """Count the other processes that run the same file."""
-    ours = Path(f"/proc/{pid}/exe").stat()
-    found = 0
-    for other in Path("/proc").glob("[0-9]*/exe"):
-        try:
-            found += os.path.samestat(ours, other.stat())
-        except OSError:
-            continue
-    return found - 1

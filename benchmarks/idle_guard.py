@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import deployed
-from .idle_client import SETTLE, SLICE, SLICES, idle_costs, with_the_same_interpreter
+from .idle_client import SETTLE, SLICE, SLICES, idle_costs
+from .process import with_the_same_interpreter
 from .result import Result
 
 if TYPE_CHECKING:
