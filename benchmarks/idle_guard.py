@@ -1,9 +1,9 @@
 """What `powmonman guard` costs a laptop that it guards, on mains, by each of its three processes.
 
 Deployed in one file, as root, its server part as another user; all else as an empty guard.yml has
-it. The adapter and the battery are files in memory that look like the kernel's, read every 2 s. PSS
-is without any other process of that interpreter: the three share what they have in common, and the
-sum is what the machine pays.
+it. The adapter and the battery are files in memory that look like the kernel's, read every 2 s. What
+the three share counts in parts in their PSS: the sum is what the machine pays for them, if nothing
+else runs that interpreter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def run(*, quick: bool) -> Result:
     """Measure for two minutes."""
     slices, length = (1, QUICK_SLICE) if quick else (SLICES, SLICE)
     with _directory(None) as place, _directory(deployed.volatile()) as in_memory:
-        command = [deployed.in_one_file(place), "guard", "--config", _config(place, in_memory)]
+        program, config = deployed.in_one_file(place), _config(place, in_memory)
+        command = (program, "guard", "--config", config)
         with deployed.Service(command, place) as service, contextlib.ExitStack() as stack:
             # Killed, it would leave the other two behind.
             stack.callback(service.stop)
