@@ -1,9 +1,9 @@
 """What `powmonman guard` costs a laptop that it guards, on mains, by each of its three processes.
 
 Deployed in one file, as root, its server part as another user; all else as an empty guard.yml has
-it. The adapter and the battery are files in memory that look like the kernel's, read every 2 s. What
-the three share counts in parts in their PSS: the sum is what the machine pays for them, if nothing
-else runs that interpreter.
+it. The adapter and the battery are files in memory that look like the kernel's, read every 2 s.
+What the three share counts in parts in their PSS: the sum is what the machine pays for them, if
+nothing else runs that interpreter.
 """
 
 from __future__ import annotations
