@@ -148,6 +148,11 @@ class Service:
         self._socket.close()
         self._log.close()
 
+    def stop(self) -> None:
+        """Have it end by itself, as its unit does, and what it started with it."""
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
     def says(self, text: str) -> float:
         """Wait until it tells the service manager `text`; return when, by CLOCK_MONOTONIC."""
         for said in self._heard(PATIENCE):
