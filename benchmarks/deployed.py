@@ -63,14 +63,6 @@ def in_one_file(directory: Path) -> Path:
     return command
 
 
-def for_this_python(directory: Path) -> Path:
-    """Write the single file into `directory`, to be run by this very Python; return its path."""
-    path = directory / "powmonman.pyz"
-    path.write_bytes(bundle.program((sys.executable,)))
-    path.chmod(0o755)
-    return path
-
-
 def unit_python() -> str:
     """Return the Python that the single file's launcher finds."""
     for name in bundle.PYTHONS:

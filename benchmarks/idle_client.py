@@ -10,7 +10,6 @@ without, was measured alone before.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import deployed, nut
 from .fleet import Fleet, client_config
-from .process import memory, rate, spent
+from .process import memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def run(*, quick: bool) -> Result:
                 watched[settings.name] = other.monitors()[0]
         service.rest(QUICK_SETTLE if quick else SETTLE)
         series = _idle(watched, service.rest, slices, length)
-        same = _with_the_same_interpreter(service.pid)
+        same = with_the_same_interpreter(service.pid)
         series += _beside(held, service.pid)
         series += _counting(fleet, service, QUICK_SLICE if quick else SLICE)
     idle = Result("idle_client", tuple(series))
@@ -161,15 +160,3 @@ def _sum(parts: Sequence[Memory]) -> Memory:
         pss=sum(each.pss for each in parts),
         uss=sum(each.uss for each in parts),
     )
-
-
-def _with_the_same_interpreter(pid: int) -> int:
-    """Count the other processes that run the same file."""
-    ours = Path(f"/proc/{pid}/exe").stat()
-    found = 0
-    for other in Path("/proc").glob("[0-9]*/exe"):
-        try:
-            found += os.path.samestat(ours, other.stat())
-        except OSError:
-            continue
-    return found - 1
