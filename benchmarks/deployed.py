@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 # systemd's own for services: the launcher looks for Python there.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+# As the server's unit has it.
+SERVER_ENVIRONMENT = {"PATH": UNIT_PATH, "MALLOC_ARENA_MAX": "1"}
 PATIENCE = 30.0
 # pip's own, to the letter.
 _SCRIPT = """\

@@ -24,7 +24,7 @@ from powmonman.sensors.simulated import render
 from powmonman.simulate import write
 from powmonman.status import StatusError, fetch
 
-from .deployed import UNIT_PATH
+from .deployed import SERVER_ENVIRONMENT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -65,7 +65,7 @@ class Fleet:
         one, run as by its unit; by default it is the source.
         """
         self._command = [str(program)] if program else [sys.executable, "-m", "powmonman"]
-        self._environment = {"PATH": UNIT_PATH} if program else None
+        self._environment = SERVER_ENVIRONMENT if program else None
         self._own_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory
         self.names = tuple(f"host-{n:05}" for n in range(clients))

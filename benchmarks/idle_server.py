@@ -21,7 +21,7 @@ from .deployed import in_one_file, unit_python
 from .fleet import PREFIX, Fleet
 from .growth import LINEAR, exponent
 from .nut_pollers import Pollers
-from .process import Memory, Rate, Spent, memory, rate, spent
+from .process import Memory, Rate, Spent, memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 from .swarm import Swarm
 
@@ -72,17 +72,19 @@ def run(*, quick: bool) -> Result:
     """Measure ours for each number of clients, then NUT's."""
     windows = QUICK if quick else Windows()
     series: list[Series] = []
+    notes = [f"deployed in one file, run by {unit_python()}", _PSS_NOTE, _SENSOR_NOTE]
     with tempfile.TemporaryDirectory(prefix=PREFIX) as directory:
         program = in_one_file(Path(directory))
         sensor = _battery(Path(directory) / "power_supply")
         for clients in windows.clients:
-            series += _ours(program, clients, windows, upses=sensor)
+            more, note = _ours(program, clients, windows, upses=sensor)
+            series += more
+            notes += note
         if CPU_CLIENTS in windows.clients:
             settings = {"upses": sensor, "notify__enabled": True}
-            series += _ours(program, CPU_CLIENTS, windows, NOTIFYING, **settings)
+            series += _ours(program, CPU_CLIENTS, windows, NOTIFYING, **settings)[0]
     left_out: tuple[str, ...] = ()
     versions: dict[str, str] = {}
-    notes = [f"deployed in one file, run by {unit_python()}", _PSS_NOTE, _SENSOR_NOTE]
     if why := nut.missing():
         left_out = (why,)
     else:
@@ -104,13 +106,17 @@ def run(*, quick: bool) -> Result:
 
 def _ours(
     program: Path, clients: int, windows: Windows, product: str = OURS, **settings: Any
-) -> list[Series]:
+) -> tuple[list[Series], list[str]]:
     _progress(f"{product}, {clients} clients")
     with ExitStack() as stack:
         fleet = stack.enter_context(Fleet(clients=clients, program=program, **settings))
         if clients:
             stack.enter_context(Swarm(fleet)).gather()
-        return _watched([fleet.pid], product, clients, windows)
+        series = _watched([fleet.pid], product, clients, windows)
+        if clients:
+            return series, []
+        same = with_the_same_interpreter(fleet.pid)
+        return series, [f"processes with its interpreter beside the server without clients: {same}"]
 
 
 def _battery(root: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from daemons import free_port
@@ -111,3 +112,10 @@ def test_a_server_keeps_nothing_of_what_reads_its_configuration(identities, tmp_
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_no_process_is_read_as_text_without_an_encoding():
+    """`subprocess` would ask `locale`, which is loaded then: in an outage, from the disk."""
+    package = Path(cli.__file__).parent
+    for path in package.rglob("*.py"):
+        assert "text=True" not in path.read_text("utf-8"), path
