@@ -77,7 +77,7 @@ def run(*, quick: bool) -> Result:
     goals = (
         Goal("PSS of a client, beside another Python", idle.find(BESIDE).median / 1000, 16.0, "MB"),
         Goal(
-            "PSS of a client, no other Python on its host",
+            f"PSS of a client, {f'{same} more of its' if same else 'no other'} Python on its host",
             idle.find("PSS").median / 1000,
             16.0,
             "MB",
@@ -137,7 +137,8 @@ def _sleeping() -> Iterator[int]:
     command = [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            process.stdout.readline()
+            if process.stdout is not None:
+                process.stdout.readline()
             yield process.pid
         finally:
             process.kill()
