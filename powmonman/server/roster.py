@@ -60,6 +60,7 @@ class Host:
         said_so_at: When it said last that it commits; that of a rehearsal may be over at once.
         outage: The outage for which it did.
         presence: What tells whether it is down.
+        changed: What `Roster.changes` was when something became known of it last.
         known_down: How it was found to be down, by an earlier process too, as long as this host
             has not been booted; until anything is heard of it.
         way: How it answers when it is asked for a sign of life; None: it never has.
@@ -85,6 +86,7 @@ class Host:
     way: int | None = None
     took: tuple[float, ...] = ()
     watched: bool = True
+    changed: int = 0
     expired: bool = False
     certificate_ends: float | None = None
 
@@ -156,11 +158,14 @@ class Roster:
         self.hosts = {
             name: self.hosts.get(name) or Host(name) for name in sorted(kept | self.expected)
         }
+        # Other bounds may tell otherwise who is down.
+        for host in self.hosts.values():
+            host.changed = self.changes
 
     def arrived(self, peer: Peer, address: str, hello: Hello, now: float) -> None:
         """A host is connected, as its certificate says, and has introduced itself."""
-        self.changes += 1
         host = self.hosts.setdefault(peer.name, Host(peer.name))
+        self._change(host)
         new_boot = bool(hello.boot_id) and hello.boot_id != host.boot_id
         if new_boot:
             host.status, host.left_at = Status(phase="unknown"), now
@@ -174,8 +179,8 @@ class Roster:
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
-        self.changes += 1
         host = self.hosts[name]
+        self._change(host)
         host.status, host.left_at, host.spoke = status, now, True
         host.presence = host.presence.said(status.phase, now)
         if status.phase == "committed":
@@ -194,8 +199,8 @@ class Roster:
 
     def left(self, name: str, now: float) -> None:
         """`name` is no longer connected."""
-        self.changes += 1
         host = self.hosts[name]
+        self._change(host)
         host.connected, host.since = False, now
         host.presence = host.presence.hung_up(now)
 
@@ -215,7 +220,12 @@ class Roster:
         is_down = bool(host.down(self.bounds))
         if is_down and not was_down:
             self._measure(host)
-        self.changes += before != (host.way, is_down)
+        if before != (host.way, is_down):
+            self._change(host)
+
+    def _change(self, host: Host) -> None:
+        self.changes += 1
+        host.changed = self.changes
 
     def _measure(self, host: Host) -> None:
         """Keep how long a shutdown took that has just been seen to its end."""
@@ -258,12 +268,15 @@ class Roster:
         host = self.hosts.get(name)
         return host is not None and bool(host.down(self.bounds))
 
-    def records(self) -> dict[str, HostRecord]:
-        """Return what to keep of every host that was ever seen."""
+    def records(self, after: int = 0) -> dict[str, HostRecord]:
+        """Return what to keep of every host of which something has become known `after` then.
+
+        That is a value of `changes`; 0: of every host that was ever seen.
+        """
         return {
             name: host.record(self.bounds)
             for name, host in self.hosts.items()
-            if host.since is not None
+            if host.since is not None and host.changed > after
         }
 
     def recall(self, records: Mapping[str, HostRecord], now: float, *, same_boot: bool) -> None:
@@ -271,11 +284,11 @@ class Roster:
 
         Who was not expected is taken up only if it was connected, or is down by an outage.
         """
-        self.changes += 1
         for name, record in records.items():
             if name not in self.expected and not (record.connected or record.phase):
                 continue
             host = self.hosts.setdefault(name, Host(name))
+            self._change(host)
             host.hello, host.address, host.way = record.hello, record.address, record.way
             host.took, host.watched = record.took[-SHUTDOWNS_KEPT:], False
             gone = same_boot and not record.connected and record.since is not None
