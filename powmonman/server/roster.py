@@ -146,11 +146,13 @@ class Roster:
         self.places: Mapping[str, Place] = {}
         self.bounds = Bounds()
         self.changes = self.understood = 0
+        self._graph: dict[str, tuple[str, ...]] | None = None
         self.expect(expected, order)
 
     def expect(self, names: Iterable[str], order: Order | None = None) -> None:
         """Replace the hosts that should be there; of others those connected or down are kept."""
         self.changes += 1
+        self._graph = None
         order = order or Order()
         self.places, self.bounds = order.hosts, Bounds(order.settle, order.gone_after)
         self.expected = frozenset(names)
@@ -164,6 +166,7 @@ class Roster:
 
     def arrived(self, peer: Peer, address: str, hello: Hello, now: float) -> None:
         """A host is connected, as its certificate says, and has introduced itself."""
+        waited = self.waits_for(peer.name)
         host = self.hosts.setdefault(peer.name, Host(peer.name))
         self._change(host)
         new_boot = bool(hello.boot_id) and hello.boot_id != host.boot_id
@@ -176,6 +179,8 @@ class Roster:
         host.connected, host.since, host.address = True, now, address
         host.hello, host.told, host.spoke, host.known_down = hello, "", False, ""
         host.expired, host.certificate_ends = peer.expired, peer.ends
+        if self.waits_for(peer.name) != waited:
+            self._graph = None
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
@@ -251,8 +256,11 @@ class Roster:
 
     def graph(self) -> dict[str, tuple[str, ...]]:
         """Return whom each host that waits waits for."""
-        names = [*self.hosts, *(name for name in self.places if name not in self.hosts)]
-        return {name: waits for name in names if (waits := self.waits_for(name))}
+        # Kept: it is asked for by each host that comes back from being down.
+        if self._graph is None:
+            names = [*self.hosts, *(name for name in self.places if name not in self.hosts)]
+            self._graph = {name: waits for name in names if (waits := self.waits_for(name))}
+        return self._graph
 
     @property
     def down(self) -> dict[str, str]:
@@ -284,6 +292,7 @@ class Roster:
 
         Who was not expected is taken up only if it was connected, or is down by an outage.
         """
+        self._graph = None
         for name, record in records.items():
             if name not in self.expected and not (record.connected or record.phase):
                 continue
