@@ -31,8 +31,8 @@ log = logging.getLogger("powmonman.server")
 
 SPARED = 60.0
 FILE = "server-hosts.json"
-# Of some ten thousand hosts.
-LARGEST = 8 * 1024 * 1024
+# Of more hosts than can be connected: 10,000 have 6 MB.
+LARGEST = 64 * 1024 * 1024
 
 
 class HostMemory:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from powmonman.config.keys import described
 from powmonman.config.order_keys import Order
+from powmonman.config.schema import Limits
 from powmonman.core.messages import Hello, Status
 from powmonman.core.presence import Answer
 from powmonman.core.records import to_json
@@ -216,6 +219,14 @@ def test_only_a_host_of_which_something_has_become_known_is_put_into_words(
         assert [record.phase for record in worded[20:]] == ["committed"]
 
     running(play)
+
+
+def test_as_many_hosts_as_can_be_connected_are_not_too_many_to_be_read(place: Place) -> None:
+    place.arrives("a-host-of-some-department.example.org")
+    place.memory.keep(place.roster)
+    (most,) = (described(part).maximum for part in fields(Limits) if part.name == "connections")
+    assert most is not None
+    assert place.volatile.stat().st_size * most < host_memory.LARGEST
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"hosts": 5}', '{"hosts": {"nas": 5}}'])
