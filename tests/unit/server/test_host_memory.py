@@ -223,7 +223,7 @@ def test_only_a_host_of_which_something_has_become_known_is_put_into_words(
 
 def test_as_many_hosts_as_can_be_connected_are_not_too_many_to_be_read(place: Place) -> None:
     place.arrives("a-host-of-some-department.example.org")
-    place.memory.keep(place.roster)
+    running(place.kept)
     (most,) = (described(part).maximum for part in fields(Limits) if part.name == "connections")
     assert most is not None
     assert place.volatile.stat().st_size * most < host_memory.LARGEST
