@@ -188,16 +188,8 @@ def _goals(found: dict[int, Found]) -> list[Goal]:
         "first to last client told": {n: median(each.spread_ms) for n, each in found.items() if n},
     }
     fits = {what: exponent(by_size) for what, by_size in costs.items()}
-    # While anybody joins, the server looks at all hosts once a second; caches may have a part too.
-    whys = {"CPU of joining": "1.5 to 2 ms from 1,000 to 10,000: what takes it was not found out"}
     return [
-        Goal(
-            f"{what}: growth with the clients",
-            fit,
-            LINEAR,
-            "(exponent)",
-            why=whys.get(what, ""),
-        )
+        Goal(f"{what}: growth with the clients", fit, LINEAR, "(exponent)")
         for what, fit in fits.items()
         if fit is not None
     ]

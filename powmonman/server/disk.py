@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("powmonman.server")
 
 TIMEOUT = 2.0
+# An object, or its JSON.
+Body = dict[str, Any] | str
 
 
 class File:
@@ -35,7 +37,7 @@ class File:
         self.fault = ""
         self._loss = loss
 
-    def put(self, body: dict[str, Any]) -> None:
+    def put(self, body: Body) -> None:
         """Write `body`, not waiting for the disk: for what must survive a restart alone."""
         try:
             write_json(self.path, body, durable=False)
@@ -62,11 +64,11 @@ class Disk(File):
 
     def __init__(self, path: Path, loss: str) -> None:
         super().__init__(path, loss)
-        self._due: tuple[dict[str, Any], list[asyncio.Future[None]]] | None = None
+        self._due: tuple[Body, list[asyncio.Future[None]]] | None = None
         self._wake = threading.Condition()
         threading.Thread(target=self._run, name="disk", daemon=True).start()
 
-    async def write(self, body: dict[str, Any]) -> None:
+    async def write(self, body: Body) -> None:
         """Return when `body`, or what was given later, is on the disk; at most after `TIMEOUT`."""
         tried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._wake:

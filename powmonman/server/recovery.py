@@ -53,7 +53,8 @@ log = logging.getLogger("powmonman.server")
 
 FILE = "server-recovery.json"
 UNWRITTEN = "server-recovery-unwritten.json"
-LARGEST = 16 * 1024 * 1024
+# Of more hosts than can be connected.
+LARGEST = 64 * 1024 * 1024
 # Who has come and who has left is written this much after the last write, at the latest; and the
 # disk is tried this often.
 CAME_EVERY = 5.0

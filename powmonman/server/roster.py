@@ -60,6 +60,7 @@ class Host:
         said_so_at: When it said last that it commits; that of a rehearsal may be over at once.
         outage: The outage for which it did.
         presence: What tells whether it is down.
+        changed: What `Roster.changes` was when something became known of it last.
         known_down: How it was found to be down, by an earlier process too, as long as this host
             has not been booted; until anything is heard of it.
         way: How it answers when it is asked for a sign of life; None: it never has.
@@ -85,6 +86,7 @@ class Host:
     way: int | None = None
     took: tuple[float, ...] = ()
     watched: bool = True
+    changed: int = 0
     expired: bool = False
     certificate_ends: float | None = None
 
@@ -144,11 +146,13 @@ class Roster:
         self.places: Mapping[str, Place] = {}
         self.bounds = Bounds()
         self.changes = self.understood = 0
+        self._graph: dict[str, tuple[str, ...]] | None = None
         self.expect(expected, order)
 
     def expect(self, names: Iterable[str], order: Order | None = None) -> None:
         """Replace the hosts that should be there; of others those connected or down are kept."""
         self.changes += 1
+        self._graph = None
         order = order or Order()
         self.places, self.bounds = order.hosts, Bounds(order.settle, order.gone_after)
         self.expected = frozenset(names)
@@ -156,11 +160,15 @@ class Roster:
         self.hosts = {
             name: self.hosts.get(name) or Host(name) for name in sorted(kept | self.expected)
         }
+        # Other bounds may tell otherwise who is down.
+        for host in self.hosts.values():
+            host.changed = self.changes
 
     def arrived(self, peer: Peer, address: str, hello: Hello, now: float) -> None:
         """A host is connected, as its certificate says, and has introduced itself."""
-        self.changes += 1
+        waited = self.waits_for(peer.name)
         host = self.hosts.setdefault(peer.name, Host(peer.name))
+        self._change(host)
         new_boot = bool(hello.boot_id) and hello.boot_id != host.boot_id
         if new_boot:
             host.status, host.left_at = Status(phase="unknown"), now
@@ -171,11 +179,13 @@ class Roster:
         host.connected, host.since, host.address = True, now, address
         host.hello, host.told, host.spoke, host.known_down = hello, "", False, ""
         host.expired, host.certificate_ends = peer.expired, peer.ends
+        if self.waits_for(peer.name) != waited:
+            self._graph = None
 
     def said(self, name: str, status: Status, now: float) -> None:
         """`name` reported what it is about to do."""
-        self.changes += 1
         host = self.hosts[name]
+        self._change(host)
         host.status, host.left_at, host.spoke = status, now, True
         host.presence = host.presence.said(status.phase, now)
         if status.phase == "committed":
@@ -194,8 +204,8 @@ class Roster:
 
     def left(self, name: str, now: float) -> None:
         """`name` is no longer connected."""
-        self.changes += 1
         host = self.hosts[name]
+        self._change(host)
         host.connected, host.since = False, now
         host.presence = host.presence.hung_up(now)
 
@@ -215,7 +225,12 @@ class Roster:
         is_down = bool(host.down(self.bounds))
         if is_down and not was_down:
             self._measure(host)
-        self.changes += before != (host.way, is_down)
+        if before != (host.way, is_down):
+            self._change(host)
+
+    def _change(self, host: Host) -> None:
+        self.changes += 1
+        host.changed = self.changes
 
     def _measure(self, host: Host) -> None:
         """Keep how long a shutdown took that has just been seen to its end."""
@@ -241,8 +256,11 @@ class Roster:
 
     def graph(self) -> dict[str, tuple[str, ...]]:
         """Return whom each host that waits waits for."""
-        names = [*self.hosts, *(name for name in self.places if name not in self.hosts)]
-        return {name: waits for name in names if (waits := self.waits_for(name))}
+        # Kept: it is asked for by each host that comes back from being down.
+        if self._graph is None:
+            names = [*self.hosts, *(name for name in self.places if name not in self.hosts)]
+            self._graph = {name: waits for name in names if (waits := self.waits_for(name))}
+        return self._graph
 
     @property
     def down(self) -> dict[str, str]:
@@ -258,12 +276,15 @@ class Roster:
         host = self.hosts.get(name)
         return host is not None and bool(host.down(self.bounds))
 
-    def records(self) -> dict[str, HostRecord]:
-        """Return what to keep of every host that was ever seen."""
+    def records(self, after: int = 0) -> dict[str, HostRecord]:
+        """Return what to keep of every host of which something has become known `after` then.
+
+        That is a value of `changes`; 0: of every host that was ever seen.
+        """
         return {
             name: host.record(self.bounds)
             for name, host in self.hosts.items()
-            if host.since is not None
+            if host.since is not None and host.changed > after
         }
 
     def recall(self, records: Mapping[str, HostRecord], now: float, *, same_boot: bool) -> None:
@@ -271,11 +292,12 @@ class Roster:
 
         Who was not expected is taken up only if it was connected, or is down by an outage.
         """
-        self.changes += 1
+        self._graph = None
         for name, record in records.items():
             if name not in self.expected and not (record.connected or record.phase):
                 continue
             host = self.hosts.setdefault(name, Host(name))
+            self._change(host)
             host.hello, host.address, host.way = record.hello, record.address, record.way
             host.took, host.watched = record.took[-SHUTDOWNS_KEPT:], False
             gone = same_boot and not record.connected and record.since is not None

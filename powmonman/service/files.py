@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 LARGEST = 1024 * 1024
 
 
-def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 0o640) -> None:
+def write_json(
+    path: Path, value: dict[str, Any] | str, *, durable: bool, mode: int = 0o640
+) -> None:
     """Replace `path` atomically; `durable` waits until it is on the disk.
+
+    A text is taken for JSON as it is.
 
     Whatever lies in the way (a link, a FIFO, another name of a file elsewhere) is removed, and
     neither followed nor opened.
@@ -34,7 +38,7 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool, mode: int = 
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             # Not json.dump, which encodes ten times slower.
-            file.write(json.dumps(value))
+            file.write(value if isinstance(value, str) else json.dumps(value))
             file.flush()
             if durable:
                 os.fsync(file.fileno())

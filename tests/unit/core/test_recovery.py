@@ -240,6 +240,30 @@ def test_and_no_longer_after_a_minute() -> None:
     assert tale.wakes(20) == {}
 
 
+def test_a_look_at_a_large_fleet_that_comes_back_costs_each_host_a_few_comparisons() -> None:
+    """Beside each host that has not come back, all that have would be half a second of 10,000."""
+    compared = 0
+
+    class Name(str):
+        """The name of a host; counts how often it is compared."""
+
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    names = [Name(f"host-{number}") for number in range(300)]
+    tale = Tale(**{name: host() for name in names})
+    tale.record, tale.hosts = resumed(tale.record), {}
+    tale.look(1.0)
+    tale.hosts = {Name(name): host() for name in names[:200]}
+    tale.look(1.0)
+    tale.look(1.0)
+    assert compared < 20 * len(names)
+
+
 def test_two_outages_are_one_recovery() -> None:
     tale = Tale(nas=host(), db=host())
     tale.outage()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from powmonman.config.keys import described
+from powmonman.config.order_keys import Order
+from powmonman.config.schema import Limits
 from powmonman.core.messages import Hello, Status
+from powmonman.core.presence import Answer
+from powmonman.core.records import to_json
 from powmonman.net.tls import Peer
 from powmonman.server import disk, host_memory
 from powmonman.server.host_memory import HostMemory
-from powmonman.server.roster import Roster
+from powmonman.server.prober import Asked
+from powmonman.server.roster import HostRecord, Roster
 
 if TYPE_CHECKING:
     import threading
@@ -139,6 +146,87 @@ def test_when_an_outage_begins_who_is_there_is_written_at_once(place: Place) -> 
         assert not await place.kept(urgent=True)
 
     running(play)
+
+
+def hosts_in(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text("utf-8"))["hosts"])
+
+
+def without_since(hosts: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**host, "since": None} for name, host in hosts.items()}
+
+
+def test_both_copies_hold_what_is_known_now(place: Place) -> None:
+    """Whatever has become of a host, and of hosts that are no longer expected."""
+
+    def comes(name: str) -> Callable[[], None]:
+        return lambda: place.arrives(name)
+
+    def is_asked(name: str, answer: Answer, seconds: int) -> None:
+        for at in range(500, 500 + seconds, 10):
+            place.roster.asked(name, Asked(answer, "ping", at, at + 10.0, 0))
+
+    steps: list[Callable[[], None]] = [
+        comes("nas"),
+        comes("db"),
+        lambda: place.says("db", "committed"),
+        lambda: place.roster.left("db", 300.0),
+        lambda: is_asked("db", Answer.SILENT, 20),
+        lambda: is_asked("db", Answer.ANSWERED, 20),
+        comes("guest"),
+        lambda: place.roster.left("guest", 400.0),
+        lambda: place.roster.expect(["nas"]),
+        comes("guest"),
+        lambda: place.roster.expect(["nas", "guest"]),
+        lambda: place.roster.left("guest", 400.0),
+        lambda: is_asked("guest", Answer.SILENT, 20),
+        lambda: place.roster.expect(["nas", "guest"], Order(gone_after=15.0)),
+    ]
+
+    async def play() -> None:
+        for step in steps:
+            step()
+            place.memory.keep(place.roster, urgent=True)
+            if place.memory._writing is not None:
+                await place.memory._writing
+            now = {name: to_json(each) for name, each in place.roster.records().items()}
+            now = json.loads(json.dumps(now))
+            assert hosts_in(place.volatile) == now
+            # Since when alone is worth no write to the disk.
+            assert without_since(hosts_in(place.durable)) == without_since(now)
+
+    running(play)
+
+
+def test_only_a_host_of_which_something_has_become_known_is_put_into_words(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worded: list[HostRecord] = []
+
+    def word(record: HostRecord) -> dict[str, Any]:
+        worded.append(record)
+        return to_json(record)
+
+    monkeypatch.setattr(host_memory, "to_json", word)
+
+    async def play() -> None:
+        for number in range(20):
+            place.arrives(f"host{number}")
+        await place.kept()
+        assert len(worded) == 20
+        place.says("host7", "committed")
+        await place.kept()
+        assert [record.phase for record in worded[20:]] == ["committed"]
+
+    running(play)
+
+
+def test_as_many_hosts_as_can_be_connected_are_not_too_many_to_be_read(place: Place) -> None:
+    place.arrives("a-host-of-some-department.example.org")
+    running(place.kept)
+    (most,) = (described(part).maximum for part in fields(Limits) if part.name == "connections")
+    assert most is not None
+    assert place.volatile.stat().st_size * most < host_memory.LARGEST
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"hosts": 5}', '{"hosts": {"nas": 5}}'])

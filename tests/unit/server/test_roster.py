@@ -168,6 +168,13 @@ def test_who_waits_is_told_by_itself_or_else_by_the_configuration() -> None:
     assert [roster.wait_timeout(name) for name in ("nas", "pi")] == [300.0, 9]
     arrive(roster, "pi", 100.0)
     assert roster.graph() == {"nas": ("db", "pi")}
+    arrive(roster, "guest", 100.0, wait_for=("nas",))
+    assert roster.graph() == {"nas": ("db", "pi"), "guest": ("nas",)}
+    roster.expect(["nas"], Order(hosts={"db": Place(wait_for=("nas",))}))
+    assert roster.graph() == {"nas": ("db", "pi"), "guest": ("nas",), "db": ("nas",)}
+    told = HostRecord(Hello(nonce=1, wait_for=("pi",)), connected=True)
+    roster.recall({"late": told}, 200.0, same_boot=True)
+    assert roster.graph()["late"] == ("pi",)
 
 
 def test_a_host_waits_for_those_that_are_not_known_to_be_down(roster: Roster) -> None:
