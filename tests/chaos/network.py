@@ -41,8 +41,9 @@ def dead_before(name: str, who: str = "nas") -> Play:
 
 def dead_at_the_moment(name: str) -> Play:
     def play(site: Site) -> None:
-        site.mains(good=False)
+        # In this order: on a slow machine it takes longer to pull a cable than to confirm a loss.
         site.link(name, up=False)
+        site.mains(good=False)
 
     return play
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .daemon import Daemon
     from .fleet import Fleet
 
-AFTER = 10.0
+AFTER = 14.0
 # A countdown that had begun anew at RESTART would be later than LATE.
-RESTART = 6.0
-LATE = 5.5
+RESTART = 7.0
+LATE = 6.5
 
 
 def up(guard: Daemon) -> Daemon:
