@@ -45,8 +45,13 @@ def parts(guard: Daemon, kind: str) -> list[Process]:
 
 
 def part(guard: Daemon, kind: str) -> int:
-    """Return the id of the one process of its kind."""
-    (process,) = parts(guard, kind)
+    """Return the id of the one process of its kind.
+
+    One that has just started has a child for a moment, which reads its configuration.
+    """
+    (process,) = wait_for(
+        f"one {kind} runs", lambda: found if len(found := parts(guard, kind)) == 1 else None
+    )
     return process.pid
 
 
