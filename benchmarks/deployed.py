@@ -24,7 +24,6 @@ from powmonman import bundle
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).parent.parent
 # systemd's own for services: the launcher looks for Python there.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 PATIENCE = 30.0
@@ -129,6 +128,7 @@ class Service:
         self._socket.bind(str(address))
         self._log = (directory / "log").open("ab")
         self.began = time.monotonic()
+        self._command = " ".join(map(str, command))
         self._process = subprocess.Popen(
             list(map(str, command)),
             cwd="/",
@@ -153,7 +153,7 @@ class Service:
         for said in self._heard(PATIENCE):
             if text in said:
                 return time.monotonic()
-        raise TimeoutError(f"{self._process.args} did not say {text!r}")
+        raise TimeoutError(f"{self._command} did not say {text!r}")
 
     def rest(self, seconds: float) -> None:
         """Let time pass, and read what it says meanwhile."""

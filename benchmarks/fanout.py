@@ -48,7 +48,8 @@ def run(*, quick: bool) -> Result:
     series: list[Series] = []
     for clients, runs in (QUICK_RUNS if quick else RUNS).items():
         series += _ours(clients, runs)
-    left_out, versions = (), {}
+    left_out: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
     if why := nut.missing():
         left_out = (why,)
     else:

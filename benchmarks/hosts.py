@@ -16,10 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 LAB = (sys.executable, str(ROOT / "molecule" / "lab"))
@@ -95,17 +92,12 @@ class Hosts:
         try:
             _lab("create", self._lab)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         self._inventory.write_text(json.dumps(self._described(), indent=1), "utf-8")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for path in self._connections.glob("*"):
             leave = ("ssh", "-o", f"ControlPath={path}", "-O", "exit", "127.0.0.1")
             subprocess.run(leave, capture_output=True, check=False)

@@ -10,7 +10,6 @@ without, was measured alone before.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import deployed, nut
 from .fleet import Fleet, client_config
-from .process import memory, rate, spent
+from .process import memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def run(*, quick: bool) -> Result:
                 watched[settings.name] = other.monitors()[0]
         service.rest(QUICK_SETTLE if quick else SETTLE)
         series = _idle(watched, service.rest, slices, length)
-        same = _with_the_same_interpreter(service.pid)
+        same = with_the_same_interpreter(service.pid)
         series += _beside(held, service.pid)
         series += _counting(fleet, service, QUICK_SLICE if quick else SLICE)
     idle = Result("idle_client", tuple(series))
@@ -78,7 +77,7 @@ def run(*, quick: bool) -> Result:
     goals = (
         Goal("PSS of a client, beside another Python", idle.find(BESIDE).median / 1000, 16.0, "MB"),
         Goal(
-            "PSS of a client, no other Python on its host",
+            f"PSS of a client, {f'{same} more of its' if same else 'no other'} Python on its host",
             idle.find("PSS").median / 1000,
             16.0,
             "MB",
@@ -138,7 +137,8 @@ def _sleeping() -> Iterator[int]:
     command = [deployed.unit_python(), "-I", "-c", _SLEEPS.format(_NEEDED)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            process.stdout.readline()
+            if process.stdout is not None:
+                process.stdout.readline()
             yield process.pid
         finally:
             process.kill()
@@ -161,15 +161,3 @@ def _sum(parts: Sequence[Memory]) -> Memory:
         pss=sum(each.pss for each in parts),
         uss=sum(each.uss for each in parts),
     )
-
-
-def _with_the_same_interpreter(pid: int) -> int:
-    """Count the other processes that run the same file."""
-    ours = Path(f"/proc/{pid}/exe").stat()
-    found = 0
-    for other in Path("/proc").glob("[0-9]*/exe"):
-        try:
-            found += os.path.samestat(ours, other.stat())
-        except OSError:
-            continue
-    return found - 1

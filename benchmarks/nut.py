@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -19,12 +18,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, Self
 
+from .daemons import PATIENCE, eventually, free_port, make_room
 from .machine import debian_version
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # /usr/sbin/upsd only starts it where /etc/nut/nut.conf says so.
 UPSD, DRIVER, UPSMON = (Path("/lib/nut") / name for name in ("upsd", "dummy-ups", "upsmon"))
@@ -32,7 +29,6 @@ UPSD, DRIVER, UPSMON = (Path("/lib/nut") / name for name in ("upsd", "dummy-ups"
 _PID = Path("/run/nut/upsmon.pid")
 # No process has this one: upsmon is not to look for another in the file above.
 _NO_PID = str(2**22 + 1)
-PATIENCE = 20.0
 ON_MAINS, ON_BATTERY = "OL", "OB"
 
 _UPSMON_CONF = """\
@@ -89,13 +85,6 @@ def missing() -> str:
     return ""
 
 
-def make_room(connections: int) -> None:
-    """Let this process, and those that it starts, have so many connections if it may."""
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(connections + 64, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), most))
-
-
 def versions() -> dict[str, str]:
     """Return NUT's version, for a result."""
     return {"NUT": debian_version("nut-server") or "unknown"}
@@ -112,7 +101,7 @@ class Nut:
         """`connections`: how many clients upsd is to have room for."""
         make_room(connections)
         self.settings = settings
-        self.port = _free_port()
+        self.port = free_port()
         # The path of a Unix socket has 107 characters at most.
         self._directory = Path(tempfile.mkdtemp(prefix="nut-"))
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -182,7 +171,9 @@ class Nut:
                 self._run(UPSMON, "-F", "-P", _NO_PID, place=self._monitor_place())
             )
         wanted = f"NUMLOGINS ups {len(self._monitors)}"
-        _eventually("every upsmon has logged in", lambda: self.ask("GET NUMLOGINS ups") == wanted)
+        eventually(
+            "NUT: every upsmon has logged in", lambda: self.ask("GET NUMLOGINS ups") == wanted
+        )
         # Its first poll tells no news; the second is an interval later.
         time.sleep(self.settings.poll + 1)
 
@@ -234,10 +225,10 @@ class Nut:
         _write(place / "ups.conf", f"{poll}[ups]\ndriver = dummy-ups\nport = {place}/ups.dev\n")
         self._set(ON_MAINS)
         self._processes.append(self._run(DRIVER, "-F", "-a", "ups", "-u", user))
-        _eventually("the driver's socket", (place / "dummy-ups-ups").exists)
+        eventually("NUT: the driver's socket", (place / "dummy-ups-ups").exists)
         self._processes.append(self._run(UPSD, "-F", "-u", user))
         wanted = f'VAR ups ups.status "{ON_MAINS}"'
-        _eventually("upsd serves the UPS", lambda: self.ask("GET VAR ups ups.status") == wanted)
+        eventually("NUT: upsd serves the UPS", lambda: self.ask("GET VAR ups ups.status") == wanted)
 
     def _set(self, status: str) -> float:
         fresh = self._directory / "ups.new"
@@ -296,16 +287,3 @@ def _children(pid: int) -> tuple[int, ...]:
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o600)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def _eventually(what: str, so: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not so():
-        if time.monotonic() > until:
-            raise TimeoutError(f"NUT: after {PATIENCE:.0f} s it is not so that {what}")
-        time.sleep(0.05)

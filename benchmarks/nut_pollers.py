@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Self
 
-from .nut import make_room
+from .daemons import make_room
 
 QUESTION = b"GET VAR ups ups.status\n"
 
@@ -80,7 +80,7 @@ def main() -> None:
         if not client.recv(512).startswith(b"VAR"):
             return
         client.setblocking(False)
-        ready.register(client, selectors.EVENT_READ)
+        ready.register(client, selectors.EVENT_READ, client)
         clients.append(client)
     ready.register(sys.stdin, selectors.EVENT_READ)
     print("asked", flush=True)
@@ -96,19 +96,20 @@ def main() -> None:
             # A machine that is too slow for so many makes them late, not more at once.
             due = max(due + every / count, now - every)
         for key, _ in ready.select(max(0.0, due - time.monotonic()) if count else None):
-            if key.fileobj is sys.stdin:
+            client = key.data
+            if client is None:
                 if not sys.stdin.readline():
                     return
                 print(good, bad, flush=True)
                 good = bad = 0
                 continue
-            answer = _answer(key.fileobj)
+            answer = _answer(client)
             if answer.startswith(b"VAR"):
                 good += answer.count(b"\n")
             else:
                 bad += 1
                 if not answer:
-                    ready.unregister(key.fileobj)
+                    ready.unregister(client)
 
 
 def _answer(client: socket.socket) -> bytes:

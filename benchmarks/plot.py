@@ -54,7 +54,7 @@ def draw(plot: Plot, result: Result, directory: Path) -> Path:
         raise LookupError(f"{plot.benchmark}: nothing to draw for {plot.file}")
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for (label, points), colour, mark in zip(lines.items(), COLOURS, MARKS, strict=False):
-        ns = [each.n for each in points]
+        ns = [_number(each) for each in points]
         medians = [each.median for each in points]
         axes.plot(ns, medians, color=colour, marker=mark, label=label)
         # To the worst that was seen.

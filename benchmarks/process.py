@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -53,6 +54,18 @@ def memory(pid: int) -> Memory:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     kb = {name: int(value) for name, value in _ROLLUP.findall(text)}
     return Memory(kb["Rss"], kb["Pss"], kb["Private_Clean"] + kb["Private_Dirty"])
+
+
+def with_the_same_interpreter(pid: int) -> int:
+    """Count the other processes that run the same file, and so share it with the process `pid`."""
+    ours = Path(f"/proc/{pid}/exe").stat()
+    found = 0
+    for other in Path("/proc").glob("[0-9]*/exe"):
+        try:
+            found += os.path.samestat(ours, other.stat())
+        except OSError:
+            continue
+    return found - 1
 
 
 def spent(pid: int) -> Spent:

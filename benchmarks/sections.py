@@ -11,10 +11,19 @@ INTRO = """\
 
 What PowMonMan costs, and how fast it is, beside what you would use instead, measured in the same
 run on the same machine. Written by `make bench` from `benchmarks/results/*.json`, which hold every
-single value; don't edit the figures. `make bench BENCH=fanout` measures one part alone;
-`.venv/bin/python -m benchmarks --quick` takes a few minutes and keeps nothing.
+single value; don't edit the figures.
 
-Absolute figures are this machine's: two cores of a virtual machine, on which all clients run too. A
+```sh
+make bench                            # all, in some 40 minutes; writes this page anew
+make bench BENCH=fanout               # one part alone; BENCH=--help names them
+make bench BENCH='fanout --quick'     # a look, with few runs: keeps nothing
+```
+
+NUT beside it needs Debian's `nut-server` and `nut-client`, and no upsmon that runs already;
+roll-outs need [what the lab needs](lab.md#what-it-needs). What is not there is left out, and named.
+If a goal is missed, `make` ends with an error; all is measured and written all the same.
+
+Absolute figures are those of the machine below each table, on which all clients run too; a
 Raspberry Pi is slower. Ratios carry over better. What one server can bear, and what comes after
 that: [scale.md](scale.md). How safe both are: [safety-beside-nut.md](safety-beside-nut.md).
 

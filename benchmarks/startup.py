@@ -156,7 +156,7 @@ def _timed(command: Sequence[str]) -> Took:
     environment = {"PATH": deployed.UNIT_PATH, "LANG": "C.UTF-8"}
     nowhere = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
     began = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, environment, file_actions=nowhere)
+    pid = os.posix_spawn(command[0], tuple(command), environment, file_actions=nowhere)
     _, status, used = os.wait4(pid, 0)
     wall = time.perf_counter() - began
     if status:

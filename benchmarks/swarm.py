@@ -18,7 +18,6 @@ from .fleet import PATIENCE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from powmonman.core.plan import Rules
 
@@ -73,12 +72,7 @@ class Swarm:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -182,9 +176,9 @@ class Swarm:
 
     def _answer(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any] | None:
         """Return the answer to the latest order; None if there is none in time."""
-        end = time.monotonic() + timeout
-        while select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
-            if not (process.stdout and (line := process.stdout.readline())):
+        end, answers = time.monotonic() + timeout, process.stdout
+        while answers and select.select([answers], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not (line := answers.readline()):
                 raise RuntimeError(f"a process of the swarm has ended: {process.wait()}")
             order, answer = json.loads(line)
             if order == self._latest[process.pid]:

@@ -41,7 +41,7 @@ def series_table(series: Sequence[Series], *, markdown: bool = False) -> str:
 
 
 def goal_table(goals: Sequence[Goal], *, markdown: bool = False) -> str:
-    """Return one row for each goal: met, or by how much and why not."""
+    """Return one row for each goal: met, or by how much not; in Markdown also why."""
     rows = [
         (
             goal.text,
@@ -75,7 +75,10 @@ def _verdict(goal: Goal, *, markdown: bool) -> str:
         return "met"
     less, more = sorted((goal.value, goal.bound))
     text = f"missed by a factor of {more / less:.2f}" if less > 0 else "missed"
-    return (f"**{text}**" if markdown else text) + (f": {goal.why}" if goal.why else "")
+    if not markdown:
+        # A reason is longer than a line.
+        return text
+    return f"**{text}**: {goal.why}" if goal.why else f"**{text}**"
 
 
 def _table(
@@ -85,10 +88,11 @@ def _table(
     numbers: Sequence[int],
     markdown: bool,
 ) -> str:
-    return tabulate(
+    table: str = tabulate(
         rows,
         headings,
         tablefmt="github" if markdown else "simple",
         disable_numparse=True,
         colalign=["right" if at in numbers else "left" for at in range(len(headings))],
     )
+    return table

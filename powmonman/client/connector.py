@@ -42,6 +42,11 @@ MOST_TOLD = 64
 LAST_SERVER = "last-server.json"
 
 
+def backoff(failures: int) -> float:
+    """Return the longest wait after so many failures in a row, in seconds."""
+    return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 10))
+
+
 class Connector:
     """Hands an established `Link` to `connected` for every `want`.
 
@@ -99,12 +104,9 @@ class Connector:
                     self._connected(self, link)
                     break
                 self._failures += 1
-                longest = LONGEST_BACKOFF if refused else self._backoff()
+                longest = LONGEST_BACKOFF if refused else backoff(self._failures)
                 if self._stopped.wait(random.uniform(longest / 2, longest)):  # noqa: S311
                     return
-
-    def _backoff(self) -> float:
-        return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
 
     def _round(self) -> tuple[Link | None, bool]:
         """Try every candidate once; return the link, or whether somebody refused."""

@@ -58,6 +58,7 @@ def test_a_table_says_which_goals_are_missed_by_how_much_and_why() -> None:
     met, missed = goal_table(RESULT.goals, markdown=True).splitlines()[2:]
     assert "| met" in met
     assert "**missed by a factor of 2.00**: that is why" in missed
+    assert "that is why" not in goal_table(RESULT.goals)
 
 
 def test_a_table_of_series_names_product_and_number() -> None:

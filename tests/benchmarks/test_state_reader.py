@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.swarm_process import heard
+from benchmarks.state_reader import heard
 from powmonman.core.messages import (
     Error,
     Order,
