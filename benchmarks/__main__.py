@@ -25,6 +25,7 @@ NAMES = (
     "fanout",
     "idle_server",
     "idle_client",
+    "idle_guard",
     "storm",
     "scale",
     "rollout",

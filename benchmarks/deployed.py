@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # systemd's own for services: the launcher looks for Python there.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+# As the server's unit has it.
+SERVER_ENVIRONMENT = {"PATH": UNIT_PATH, "MALLOC_ARENA_MAX": "1"}
 PATIENCE = 30.0
 # pip's own, to the letter.
 _SCRIPT = """\
@@ -60,14 +62,6 @@ def in_one_file(directory: Path) -> Path:
     if done.returncode:
         raise UnavailableError(f"the single file: {done.stderr.strip()}")
     return command
-
-
-def for_this_python(directory: Path) -> Path:
-    """Write the single file into `directory`, to be run by this very Python; return its path."""
-    path = directory / "powmonman.pyz"
-    path.write_bytes(bundle.program((sys.executable,)))
-    path.chmod(0o755)
-    return path
 
 
 def unit_python() -> str:
@@ -147,6 +141,11 @@ class Service:
         self._process.wait()
         self._socket.close()
         self._log.close()
+
+    def stop(self) -> None:
+        """Have it end by itself, as its unit does, and what it started with it."""
+        self._process.terminate()
+        self._process.wait(PATIENCE)
 
     def says(self, text: str) -> float:
         """Wait until it tells the service manager `text`; return when, by CLOCK_MONOTONIC."""

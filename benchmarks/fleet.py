@@ -24,6 +24,8 @@ from powmonman.sensors.simulated import render
 from powmonman.simulate import write
 from powmonman.status import StatusError, fetch
 
+from .deployed import SERVER_ENVIRONMENT
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -60,9 +62,10 @@ class Fleet:
         `directory` is to be an empty one, and is kept; by default it is made, and removed. The
         return of the mains is confirmed for as long as their loss. `settings` replace those of
         server.yml; a key with a double underscore goes into its section. `program` is an installed
-        one; by default it is the source.
+        one, run as by its unit; by default it is the source.
         """
         self._command = [str(program)] if program else [sys.executable, "-m", "powmonman"]
+        self._environment = SERVER_ENVIRONMENT if program else None
         self._own_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory
         self.names = tuple(f"host-{n:05}" for n in range(clients))
@@ -194,6 +197,7 @@ class Fleet:
             return subprocess.Popen(
                 [*self._command, kind, "--config", str(config)],
                 cwd=ROOT,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

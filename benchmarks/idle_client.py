@@ -68,7 +68,7 @@ def run(*, quick: bool) -> Result:
                 other.start_monitors(1)
                 watched[settings.name] = other.monitors()[0]
         service.rest(QUICK_SETTLE if quick else SETTLE)
-        series = _idle(watched, service.rest, slices, length)
+        series = idle_costs(watched, service.rest, slices, length)
         same = with_the_same_interpreter(service.pid)
         series += _beside(held, service.pid)
         series += _counting(fleet, service, QUICK_SLICE if quick else SLICE)
@@ -94,9 +94,10 @@ def run(*, quick: bool) -> Result:
     return Result("idle_client", idle.series, goals, notes, tuple(left_out), versions=versions)
 
 
-def _idle(
+def idle_costs(
     watched: dict[str, Sequence[int]], rest: Callable[[float], None], slices: int, length: float
 ) -> list[Series]:
+    """Measure what the processes behind each name cost together, in slices of `length` seconds."""
     held: dict[str, list[Memory]] = {name: [] for name in watched}
     used: dict[str, list[list[Rate]]] = {name: [] for name in watched}
     for at in range(slices):

@@ -1,8 +1,9 @@
 """What the server costs while nothing happens, by the number of clients; upsd beside it.
 
-Ours is the whole program as it is installed, with its default settings: it reads a sensor, keeps
-the record, and repeats the state to every client at each third of the lease, who acknowledges it.
-NUT's is upsd with its driver, asked by as many clients as often as upsmon asks by default.
+Ours is the whole program, deployed as the roles do it, with its default settings: it reads a sensor
+every 2 s, keeps the record, and repeats the state to every client at each third of the lease, who
+acknowledges it. NUT's is upsd with its driver, asked by as many clients as often as upsmon asks by
+default.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from . import nut
-from .deployed import for_this_python
+from .deployed import in_one_file, unit_python
 from .fleet import PREFIX, Fleet
 from .growth import LINEAR, exponent
 from .nut_pollers import Pollers
-from .process import Memory, Rate, Spent, memory, rate, spent
+from .process import Memory, Rate, Spent, memory, rate, spent, with_the_same_interpreter
 from .result import OURS, Goal, Result, Series
 from .swarm import Swarm
 
@@ -31,13 +32,19 @@ CLIENTS = (0, 100, 1000, 5000)
 # Goals: in kB as the kernel counts them, and CPU seconds a minute with so many clients.
 BASE, EACH = 24_000.0, 55.0
 CPU_BOUND, CPU_CLIENTS = 1.0, 1000
-# As often as the product reads a GPIO by default.
-POLL = 0.25
 _PSS_NOTE = (
-    "PSS counts what several processes share in parts. Without clients no other Python runs, with "
-    "them their processes share the interpreter and OpenSSL with the server. So what a client "
-    "adds, and its growth, are taken from USS, which knows no neighbours."
+    "PSS counts what several processes share in parts. So what a client adds, and its growth, are "
+    "taken from USS, which knows no neighbours."
 )
+_SENSOR_NOTE = (
+    "The sensor is `battery`. The one of the other benchmarks, `simulated`, has YAML's parser in "
+    "memory, as no server on real mains has. What reading more often costs: see Detection."
+)
+# A laptop on mains, as the kernel shows it.
+_SUPPLIES = {
+    "AC": {"type": "Mains", "online": "1"},
+    "BAT0": {"type": "Battery", "present": "1", "status": "Full", "capacity": "100"},
+}
 ALONE = (
     "no other Python shares the interpreter and OpenSSL with it; of its own (USS) it has {:.1f} MB"
 )
@@ -65,15 +72,19 @@ def run(*, quick: bool) -> Result:
     """Measure ours for each number of clients, then NUT's."""
     windows = QUICK if quick else Windows()
     series: list[Series] = []
+    notes = [f"deployed in one file, run by {unit_python()}", _PSS_NOTE, _SENSOR_NOTE]
     with tempfile.TemporaryDirectory(prefix=PREFIX) as directory:
-        program = for_this_python(Path(directory))
+        program = in_one_file(Path(directory))
+        sensor = _battery(Path(directory) / "power_supply")
         for clients in windows.clients:
-            series += _ours(program, clients, windows)
+            more, note = _ours(program, clients, windows, upses=sensor)
+            series += more
+            notes += note
         if CPU_CLIENTS in windows.clients:
-            series += _ours(program, CPU_CLIENTS, windows, NOTIFYING, notify__enabled=True)
+            settings = {"upses": sensor, "notify__enabled": True}
+            series += _ours(program, CPU_CLIENTS, windows, NOTIFYING, **settings)[0]
     left_out: tuple[str, ...] = ()
     versions: dict[str, str] = {}
-    notes = [_PSS_NOTE]
     if why := nut.missing():
         left_out = (why,)
     else:
@@ -95,13 +106,26 @@ def run(*, quick: bool) -> Result:
 
 def _ours(
     program: Path, clients: int, windows: Windows, product: str = OURS, **settings: Any
-) -> list[Series]:
+) -> tuple[list[Series], list[str]]:
     _progress(f"{product}, {clients} clients")
     with ExitStack() as stack:
-        fleet = stack.enter_context(Fleet(clients=clients, poll=POLL, program=program, **settings))
+        fleet = stack.enter_context(Fleet(clients=clients, program=program, **settings))
         if clients:
             stack.enter_context(Swarm(fleet)).gather()
-        return _watched([fleet.pid], product, clients, windows)
+        series = _watched([fleet.pid], product, clients, windows)
+        if clients:
+            return series, []
+        same = with_the_same_interpreter(fleet.pid)
+        return series, [f"processes with its interpreter beside the server without clients: {same}"]
+
+
+def _battery(root: Path) -> dict[str, Any]:
+    """Make power supplies below `root`; return the UPSes of a server.yml that read them."""
+    for supply, values in _SUPPLIES.items():
+        (root / supply).mkdir(parents=True)
+        for name, value in values.items():
+            (root / supply / name).write_text(f"{value}\n", "ascii")
+    return {"ups": {"sensor": "battery", "battery": {"root": str(root)}}}
 
 
 def _nuts(clients: int, windows: Windows) -> tuple[list[Series], list[str]]:

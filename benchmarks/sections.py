@@ -51,6 +51,7 @@ HEADINGS = {
     "detection": "Detection",
     "idle_client": "An idle client",
     "idle_server": "An idle server",
+    "idle_guard": "An idle guard",
     "storm": "The server restarts",
     "scale": "One server on one core",
     "startup": "Start-up",

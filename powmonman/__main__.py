@@ -7,22 +7,28 @@ version in the middle of an outage. It goes on with the file that the link named
 
 from __future__ import annotations
 
+import os.path
 import sys
-from pathlib import Path
 
 
 def _keep_to_this_file() -> None:
-    program = Path(sys.path[0]).resolve()
-    if not program.is_file():
+    program = os.path.realpath(sys.path[0])
+    if not os.path.isfile(program):
         return
-    compiled = program.with_name(f"{program.name}.{sys.implementation.cache_tag}")
+    compiled = f"{program}.{sys.implementation.cache_tag}"
     # In a directory for all, others might lay one.
-    ours = compiled.is_dir() and compiled.stat().st_uid == program.stat().st_uid
-    sys.path[0] = str(compiled if ours else program)
+    ours = os.path.isdir(compiled) and os.stat(compiled).st_uid == os.stat(program).st_uid
+    sys.path[0] = compiled if ours else program
 
 
 if __name__ == "__main__":
     _keep_to_this_file()
+
+    from powmonman.later import later
+
+    # For addresses in URLs, of which pathlib knows, and for texts of a process without an encoding.
+    later("ipaddress")
+    later("locale")
 
     from powmonman.cli import main
 

@@ -4,6 +4,8 @@
 for the signature of a class that has no docstring. That is 5 ms of every start, and 1.4 MB of every
 client's memory. `importlib.util.LazyLoader` doesn't help: the second `import` of a module looks at
 it, and so loads it.
+
+No daemon may use one in an outage: the disk that it would be loaded from may be gone by then.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from stage import PATIENCE, Stage, play
+from stage import Stage, play
 from waker import Waker
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ SERVER, CLIENTS = "pi", ["nas", "web"]
 # WatchdogSec, and a start.
 WATCHDOG = 30.0 + 30.0
 LONGEST = 60.0
+# As long as nobody may go down after all.
+QUIET = 10.0
 # The UPS's `restore_confirm`.
 CONFIRM = 2.0
 UNITS = {"pi": "powmonman-server", "nas": "powmonman-client", "web": "powmonman-client"}
@@ -117,7 +119,7 @@ def just_in_time(stage: Stage) -> dict[str, Any]:
     # `restore_confirm` of good mains must still fit; and the way into the container is none of it.
     at = time.time() + deadline - 2 - CONFIRM - stage.at()
     returned = stage.moment(float(stage.fleet.run(SERVER, "sh", "-c", RETURN, "sh", f"{int(at)}")))
-    time.sleep(PATIENCE / 2)
+    time.sleep(QUIET)
     return {
         "left": round(deadline - returned, 2),
         "lost": lost,

@@ -18,7 +18,8 @@ from fleet import Fleet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PATIENCE = 20.0
+# A client that has been without its server for long tries again every 20 s.
+PATIENCE = 40.0
 
 T = TypeVar("T")
 

@@ -104,9 +104,9 @@ def hangs(stage: Stage) -> dict[str, Any]:
         act.look_on()
         act.record["before_the_reset"] = fleet.states()
         fleet.run(HANGS, "rm", HANG)
+        act.record["reset"] = stage.at()
         fleet.cut(HANGS)
         act.record["reset_own_boot_id"] = fleet.boot(HANGS)
-        act.record["reset"] = stage.at()
         act.until_back(*GOING)
     return act.end()
 

@@ -144,7 +144,7 @@ def circles(unit: str = "powmonman-client.service") -> tuple[str, ...]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             env={**os.environ, "LC_ALL": "C"},
             timeout=ASKING,
@@ -173,7 +173,7 @@ def _systemctl(*arguments: str) -> tuple[int, str]:
             ["systemctl", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=ASKING,
             check=False,
         )

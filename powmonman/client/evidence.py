@@ -76,9 +76,10 @@ class Evidence:
 
     def want(self, wanted: bool) -> None:
         """Look for evidence from now on, or no longer."""
-        if wanted and not self._wanted:
+        before, self._wanted = self._wanted, wanted
+        # Only then: a thread that found nothing wanted yet would wait for the next job for ever.
+        if wanted and not before:
             self._jobs.put(self._look)
-        self._wanted = wanted
 
     def found(self) -> Iterator[tuple[Sequence[Fact], float]]:
         """Yield what each look since the last call has found, and when it began (running clock)."""

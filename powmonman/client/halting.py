@@ -24,7 +24,7 @@ def is_going_down(*, committed: bool) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
             timeout=ASK_TIMEOUT,
             check=False,
         ).stdout.strip()

@@ -1,8 +1,9 @@
 """Reads a configuration in a process of its own, for a daemon that keeps none of what reads it.
 
-YAML's parser, the rules and the remedies are two megabytes that a client would need once. After a
-reload it has them: a process with several threads had better not be forked, and reads by itself. So
-it does where anything else goes wrong.
+YAML's parser, the rules and the remedies are more than a megabyte that a daemon would need once.
+After a reload it has them: a process with several threads had better not be forked, and reads by
+itself. So it does where anything else goes wrong. A program started anew could read for it then,
+but the wait for Python's start would hold up a countdown's clock.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from powmonman.config.faults import ConfigError, Fault
+from powmonman.config.faults import ConfigError, Fault, printable
 from powmonman.core.records import to_json
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ def read_apart(path: Path, cls: type[T]) -> tuple[T, tuple[Fault, ...]]:
     if told is None:
         return _read(path, cls)
     if faults := told.get("faults"):
-        raise ConfigError(_rebuilt(tuple[Fault, ...], faults))
-    return _rebuilt(cls, told["config"]), _rebuilt(tuple[Fault, ...], told["warnings"])
+        raise ConfigError(rebuilt(tuple[Fault, ...], faults))
+    return rebuilt(cls, told["config"]), rebuilt(tuple[Fault, ...], told["warnings"])
 
 
 def _read(path: Path, cls: type[T]) -> tuple[T, tuple[Fault, ...]]:
-    from powmonman.config.loader import read
-
+    try:
+        from powmonman.config.loader import read
+    except ImportError as error:
+        # At a reload this program's own files may be gone, or be another version's.
+        told = f"what reads it can't be loaded: {error}"
+        raise ConfigError([Fault(printable(str(path)), None, None, "", told)]) from error
     loaded = read(path, cls)
     return loaded.config, loaded.warnings
 
@@ -78,12 +83,19 @@ def _told(path: Path, cls: type[Any]) -> dict[str, Any]:
     return {"config": to_json(config), "warnings": [to_json(fault) for fault in warnings]}
 
 
-def _rebuilt(hint: Any, value: Any) -> Any:
-    """Return what `to_json` was given; to the letter: they are our own words."""
+def rebuilt(hint: Any, value: Any) -> Any:
+    """Return what `to_json` was given.
+
+    To the letter, as they are our own words: `from_json` believes no long text and no line's end.
+    """
     if is_dataclass(hint):
         hints = get_type_hints(hint)
-        parts = {f.name: _rebuilt(hints[f.name], value[f.name]) for f in fields(hint)}
+        parts = {f.name: rebuilt(hints[f.name], value[f.name]) for f in fields(hint)}
         return hint(**parts)  # type: ignore[operator]
-    if get_origin(hint) is tuple:
-        return tuple(_rebuilt(get_args(hint)[0], item) for item in value)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        return tuple(rebuilt(args[0], item) for item in value)
+    if origin is dict:
+        return {name: rebuilt(args[1], item) for name, item in value.items()}
+    # Beyond that, all are JSON's own: of a union too, which only says that there may be none.
     return value

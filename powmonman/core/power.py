@@ -9,13 +9,17 @@ Rules:
    starts the run anew, so that a server that stood still takes nothing for granted.
 4. Before *on battery* is entered the sensor is asked for a closer look (`verify`); what that look
    says counts, and a look that says unknown wins.
+5. A look that takes time is had in the last moments of `confirm`, so that it delays no outage. It
+   is the last reading of its run, and the run must have lasted `confirm` in full with it. If it
+   was over sooner than the sensor had said, it counts for nothing more, and another one is had.
 
-| state      | reading                       | next                                   |
-|------------|-------------------------------|----------------------------------------|
-| any        | unknown                       | unknown                                |
-| not battery| off for `confirm`             | verify: off → on_battery, else unknown |
-| not mains  | on for `restore_confirm`      | on_mains                               |
-| otherwise  | on / off                      | unchanged                              |
+| state      | reading                                | next                                   |
+|------------|----------------------------------------|----------------------------------------|
+| any        | unknown                                | unknown                                |
+| not battery| off for `confirm` less `verify_takes`  | verify                                 |
+| not battery| off for `confirm`, the last by verify  | on_battery                             |
+| not mains  | on for `restore_confirm`               | on_mains                               |
+| otherwise  | on / off                               | unchanged                              |
 """
 
 from __future__ import annotations
@@ -67,11 +71,13 @@ class Debounce:
         confirm: Seconds of unbroken *off* before the mains count as lost.
         restore_confirm: Seconds of unbroken *on* before they count as returned.
         max_gap: Longest time between two readings of one run, in seconds.
+        verify_takes: Seconds that the closer look takes, at the least.
     """
 
     confirm: float = 2.0
     restore_confirm: float = 5.0
     max_gap: float = 3.0
+    verify_takes: float = 0.0
     state: PowerState = PowerState.UNKNOWN
     run_of: bool | None = None
     run_since: float = 0.0
@@ -90,12 +96,16 @@ class Debounce:
 
     @property
     def settles_at(self) -> float:
-        """When the run in progress has lasted long enough to change the state; else infinity."""
+        """When a look is due that may change the state for the run in progress; else infinity."""
         if self.run_of is None:
             return math.inf
         state = PowerState.ON_MAINS if self.run_of else PowerState.ON_BATTERY
-        needed = self.restore_confirm if self.run_of else self.confirm
-        return math.inf if self.state is state else self.run_since + needed
+        if self.state is state:
+            return math.inf
+        if self.run_of:
+            return self.run_since + self.restore_confirm
+        verify_at = self.confirmed_at - self.verify_takes
+        return verify_at if self.run_until < verify_at else self.confirmed_at
 
     @property
     def wants_verify(self) -> bool:
@@ -103,8 +113,13 @@ class Debounce:
         return (
             self.run_of is False
             and self.state is not PowerState.ON_BATTERY
-            and self.run_until - self.run_since >= self.confirm
+            and self.run_until >= self.confirmed_at - self.verify_takes
         )
+
+    @property
+    def confirmed_at(self) -> float:
+        """When a run of *off* that goes on will have lasted `confirm`."""
+        return self.run_since + self.confirm
 
     def verified(self, reading: Reading, now: float) -> Debounce:
         """Take the answer of the closer look that `wants_verify` asked for.
@@ -113,4 +128,6 @@ class Debounce:
         before the server stood still confirms nothing.
         """
         after = self.observe(reading, now)
-        return replace(after, state=PowerState.ON_BATTERY) if after.wants_verify else after
+        if after.run_of is False and now >= after.confirmed_at:
+            return replace(after, state=PowerState.ON_BATTERY)
+        return after

@@ -104,7 +104,7 @@ def name_and_keys(places: Places) -> str:
                 cwd=home(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=ISSUING,
                 check=False,
             )

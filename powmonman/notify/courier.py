@@ -26,15 +26,15 @@ from powmonman.notify.aside import aside
 from powmonman.notify.errand import Errand
 from powmonman.notify.job import Job, Result, Sending
 from powmonman.notify.spool import Message, Spool
-from powmonman.notify.targets import load
 from powmonman.service.clock import boot_id, boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from powmonman.config.notify_keys import Notify
     from powmonman.core.events import Event
+    from powmonman.notify.targets import Target
 
 log = logging.getLogger("powmonman.notify")
 
@@ -76,7 +76,7 @@ class Courier:
         server: str = "",
         program: Sequence[str] = (),
     ) -> None:
-        self._config = config
+        self._configure(config)
         self._fleet, self._server = fleet, server
         self._program = program
         self.spool = Spool(directory, config.keep)
@@ -106,11 +106,20 @@ class Courier:
 
     def reconfigure(self, config: Notify) -> None:
         """Go on with another configuration; what waits is tried again at once."""
-        self._config = config
+        self._configure(config)
         self.spool.keep = config.keep
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self._news.set()
+
+    def _configure(self, config: Notify) -> None:
+        self._config = config
+        if config.enabled:
+            # YAML's parser comes with it, 1 MB that most servers don't need. Now, not when there is
+            # something to tell: by then the disk may be gone.
+            from powmonman.notify.targets import load
+
+            self._load: Callable[[str], dict[str, Target]] = load
 
     @property
     def faults(self) -> list[str]:
@@ -173,7 +182,7 @@ class Courier:
                 continue
             changed = self._changed
             try:
-                targets = await aside(partial(load, self._config.targets))
+                targets = await aside(partial(self._load, self._config.targets))
             except (ConfigError, OSError) as error:
                 self._cannot_read(str(error).splitlines()[0])
                 await _wait(pause, changed)

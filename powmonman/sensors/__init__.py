@@ -47,6 +47,13 @@ class Sensor(Protocol):
     def patience(self) -> float:
         """Seconds after which a `read` or `verify` that has not answered counts as unknown."""
 
+    @property
+    def verify_takes(self) -> float:
+        """Seconds that `verify` takes at the least, if it says off; 0 where it is like `read`.
+
+        So much before the mains would count as lost it is begun.
+        """
+
     def describe(self) -> str:
         """Return one line for the log: what is read, where, and by which library."""
 

@@ -29,6 +29,8 @@ class AnswerError(ValueError):
 
 @dataclass(frozen=True)
 class _Said:
+    """What it may say, each key of which may be missing."""
+
     charge: float | None = None
     runtime: float | None = None
     low_battery: bool | None = None

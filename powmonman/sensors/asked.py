@@ -27,6 +27,7 @@ class AskedSensor(ABC):
 
     service: Service
     patience = 5.0
+    verify_takes = 0.0
 
     def __init__(
         self, settings: Nut | Apcupsd, clock: Callable[[], float] = time.monotonic

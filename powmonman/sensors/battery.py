@@ -40,6 +40,7 @@ class BatterySensor:
         self._told = self.describe()
 
     patience = 5.0
+    verify_takes = 0.0
 
     @property
     def poll(self) -> float:

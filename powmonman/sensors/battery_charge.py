@@ -41,6 +41,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class _Fill:
+    """One battery: how full it is and when it is low, in percent, and the µWh that it holds."""
+
     percent: float
     alarm: float
     energy: float | None

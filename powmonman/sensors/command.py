@@ -61,6 +61,8 @@ class CommandSensor:
         """Seconds between two calls of `read`."""
         return self._settings.poll
 
+    verify_takes = 0.0
+
     @property
     def patience(self) -> float:
         """Seconds after which a run that has not ended counts as unknown."""

@@ -6,11 +6,12 @@ after 1 s, then 2 s, 4 s, 8 s and every 10 s, so that a cured fault ends by itse
 
 The wire check. A pull resistor makes a cut wire read like one of the two levels, and on a safe
 circuit that is "mains lost": without more, a cut wire would shut the fleet down. So before an
-outage is believed the pull is turned against the level for 30 ms. A level that stays is held by
-the circuit: an outage. One that follows is held by nothing: a broken wire, *unknown*. This decides
-only where the circuit drives the pin while the mains are lost, and harms where it does not: every
-real outage would pass for a broken wire. So it is made only on a level of low, and never for
-`active_low`, whose usual circuit, an opto-isolator to ground, lets go of the pin in an outage.
+outage is believed, in the last moments of `confirm`, the pull is turned against the level for
+30 ms. A level that stays is held by the circuit: an outage. One that follows is held by nothing: a
+broken wire, *unknown*. This decides only where the circuit drives the pin while the mains are lost,
+and harms where it does not: every real outage would pass for a broken wire. So it is made only on a
+level of low, and never for `active_low`, whose usual circuit, an opto-isolator to ground, lets go
+of the pin in an outage.
 A wire once found broken stays *unknown* until the level is high, or a check, made anew every 5 s,
 finds it held.
 
@@ -84,6 +85,11 @@ class GpioSensor:
     def poll(self) -> float:
         """Seconds between two calls of `read`."""
         return self._settings.poll
+
+    @property
+    def verify_takes(self) -> float:
+        """Seconds that `verify` takes at the least: its own waits, where it checks the wire."""
+        return SETTLE + SAMPLES * SPACING + SETTLE if self.checks_wire else 0.0
 
     @property
     def checks_wire(self) -> bool:

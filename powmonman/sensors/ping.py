@@ -88,6 +88,8 @@ class PingSensor:
         """Seconds between two calls of `read`."""
         return self._settings.poll
 
+    verify_takes = 0.0
+
     @property
     def patience(self) -> float:
         """Seconds after which a `read` that has not ended counts as unknown."""

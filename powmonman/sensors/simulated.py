@@ -50,6 +50,7 @@ class SimulatedSensor:
         self._reading = unknown("not read yet")
 
     patience = 5.0
+    verify_takes = 0.0
 
     @property
     def poll(self) -> float:

@@ -43,6 +43,11 @@ class WitnessedSensor:
         """Seconds after which a look that has not ended counts as unknown."""
         return max(sensor.patience for sensor in self._sensors) + MARGIN
 
+    @property
+    def verify_takes(self) -> float:
+        """Seconds that a closer look takes at the least: all look at once."""
+        return max(sensor.verify_takes for sensor in self._sensors)
+
     def describe(self) -> str:
         """Return one line for the log."""
         count = len(self._sensors)

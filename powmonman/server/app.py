@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from powmonman import __version__, sensors
-from powmonman.config.loader import ConfigError, load, read
+from powmonman.config.apart import read_apart
+from powmonman.config.faults import ConfigError
 from powmonman.config.schema import ServerConfig
 from powmonman.core.messages import (
     Error,
@@ -47,6 +48,7 @@ from powmonman.server.roster import Roster
 from powmonman.server.scribe import Scribe
 from powmonman.server.seen import View
 from powmonman.server.session import Session
+from powmonman.server.signals import heeding
 from powmonman.server.upses import Upses
 from powmonman.service import notify
 from powmonman.service.clock import boottime
@@ -54,7 +56,7 @@ from powmonman.service.logs import Logs
 from powmonman.service.program import place
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from powmonman.config.schema import Tls
     from powmonman.core.messages import Order
@@ -132,12 +134,14 @@ class Server:
         self._reloaded = asyncio.Event()
         self._broken = False
 
+    @property
+    def signals(self) -> dict[signal.Signals, Callable[[], object]]:
+        """What is to be done at which signal."""
+        stop = self._stop.set
+        return {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: self._reload}
+
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        """Serve until one of the `signals` ends it."""
         self._history.start()
         self._upses.watch(self._config)
         self._scribe.mains(self._upses.supplies(), started=True)
@@ -335,7 +339,7 @@ class Server:
         """Apply a good configuration; keep the running one on a bad one."""
         notify.reloading()
         try:
-            config = load(self._path, ServerConfig)
+            config, _ = read_apart(self._path, ServerConfig)
             context = server_context(Path(config.tls.identity))
             for ups in config.upses.values():
                 sensors.create(ups)
@@ -412,7 +416,7 @@ def run(path: Path) -> int:
         IdentityError: The certificate can't be used.
         OSError: The address or the runtime directory can't be used.
     """
-    config, warnings = (loaded := read(path, ServerConfig)).config, loaded.warnings
+    config, warnings = read_apart(path, ServerConfig)
     logs = Logs("powmonman")
     logs.apply(config.log)
     for warning in warnings:
@@ -420,6 +424,8 @@ def run(path: Path) -> int:
     for directory in (config.runtime_dir, config.state_dir):
         Path(directory).mkdir(mode=0o750, parents=True, exist_ok=True)
     try:
-        return asyncio.run(Server(path, config, logs).run())
+        server = Server(path, config, logs)
+        with asyncio.Runner() as runner, heeding(server.signals, runner.get_loop()):
+            return runner.run(server.run())
     finally:
         logs.close()

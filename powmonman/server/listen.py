@@ -50,8 +50,9 @@ def bound(address: str, port: int) -> list[socket.socket]:
     Raises:
         OSError: It can't be had. A host without IPv6, or without IPv4, is no fault.
     """
+    # As bytes: for a text Python loads Unicode's rules for names, and keeps them.
     found = socket.getaddrinfo(
-        address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        address.encode() or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     sockets: list[socket.socket] = []
     fault: OSError | None = None

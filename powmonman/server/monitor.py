@@ -36,6 +36,7 @@ def supply_for(
         confirm=ups.confirm,
         restore_confirm=ups.restore_confirm,
         max_gap=max(3.0, 4 * sensor.poll),
+        verify_takes=sensor.verify_takes,
     )
     supply = replace(
         earlier or Supply(),
@@ -102,9 +103,10 @@ class Monitor:
             between = False
             while True:
                 await self._look(between=between)
-                # A change that is due sooner than the next poll does not wait for it.
+                # A change that is due sooner than the next poll does not wait for it, nor one that
+                # has become due since the look.
                 left = self.supply.debounce.settles_at - boottime()
-                sooner = 0 < left < self.sensor.poll
+                sooner = left < self.sensor.poll
                 seconds = max(left, SHORTEST) if sooner else self.sensor.poll
                 between = not await pause(self.sensor, seconds) and sooner
         finally:

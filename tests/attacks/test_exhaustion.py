@@ -61,7 +61,7 @@ def test_a_thousand_half_open_connections_delay_neither_a_push_nor_a_new_host(si
         assert site.time_to_tell() < HANDSHAKE_TIMEOUT
         assert resident(site.server) - memory < 128 * 2**20
         assert all(dropped(sock, HANDSHAKE_TIMEOUT + 10) for sock in [*silent, *slow])
-    assert site.server.said("refused a stranger .*: no handshake and hello in time")
+    site.server.says("refused a stranger .*: no handshake and hello in time")
     wait_for("its files are closed", lambda: files(site.server) <= before + 5)
     # Nor is the log filled.
     assert len(site.server.said("WARNING refused a stranger")) <= 60

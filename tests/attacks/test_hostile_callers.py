@@ -32,8 +32,9 @@ def site(running: Site) -> Iterator[Site]:
     """The site of this file; whatever a test did to it, the honest hosts stayed connected."""
     before = [running.fleet.row(running.server, name)["for"] for name in ("nas", "db")]
     yield running
+    wait_for("both are told", running.told_both)
     rows = [running.fleet.row(running.server, name) for name in ("nas", "db")]
-    assert all(row["connected"] and row["told"] for row in rows)
+    assert all(row["connected"] for row in rows)
     assert all(row["for"] >= earlier for row, earlier in zip(rows, before, strict=True))
 
 
@@ -78,6 +79,7 @@ def test_the_first_word_must_be_hello_or_query(site: Site) -> None:
         assert caller.hears_the_end() == "the first message must be hello or query"
 
 
+# Well before the time for a handshake is over, which is 10 s.
 @pytest.mark.parametrize(
     "words",
     [b"GET / HTTP/1.1\r\nHost: pi\r\n\r\n", b'{"type":"hello","nonce":1}\n', os.urandom(4096)],
@@ -88,7 +90,7 @@ def test_whoever_does_not_speak_tls_is_thrown_out(site: Site, words: bytes) -> N
     before = len(site.server.said(refused))
     with socket.create_connection(("127.0.0.1", site.fleet.port)) as sock:
         sock.sendall(words)
-        assert dropped(sock, within=2)
+        assert dropped(sock, within=6)
     wait_for("the log line", lambda: len(site.server.said(refused)) > before)
     assert before + 1 == len(site.server.said(refused))
 
@@ -100,7 +102,7 @@ def test_an_endless_handshake_is_thrown_out(site: Site) -> None:
     stream = b"".join(b"\x16\x03\x01" + len(it).to_bytes(2) + it for it in records)
     with socket.create_connection(("127.0.0.1", site.fleet.port)) as sock:
         sock.sendall(stream)
-        assert dropped(sock, within=2)
+        assert dropped(sock, within=6)
     site.server.says("refused a stranger at 127.0.0.1: TLS: .*longer than any honest one")
     with site.call("web") as caller:
         caller.says(HELLO)
@@ -123,10 +125,12 @@ def test_a_certificate_of_another_fleet_is_refused(site: Site) -> None:
 def test_a_servers_certificate_is_refused_as_a_clients(site: Site, *, serves: bool) -> None:
     authority = site.fleet.authority
     identity = authority.server if serves else authority.forge("powmonman-server", serves=False)
-    with Caller(identity, site.fleet.port) as caller:
+    with (
+        site.server.says_again("refused a stranger at 127.0.0.1: TLS: "),
+        Caller(identity, site.fleet.port) as caller,
+    ):
         caller.says(HELLO)
         assert caller.hears() == {}
-    site.server.says("refused a stranger at 127.0.0.1: TLS: ")
     assert "powmonman-server" not in str(site.fleet.report(site.server)["clients"])
 
 
@@ -134,7 +138,9 @@ def test_a_host_that_never_answers_is_dropped_after_a_lease(site: Site) -> None:
     with site.call("web") as caller:
         caller.says(HELLO)
         assert site.time_to_tell() < 1.5
-        assert re.search("for [23] s: dropped", site.server.says("web said nothing"))
+        said = site.server.says("web said nothing")
+    # Sooner it may not be; on a slow machine the sweep comes later.
+    assert re.search("for [2-9] s: dropped", said)
 
 
 def test_of_two_clients_with_one_name_the_newer_counts(site: Site) -> None:

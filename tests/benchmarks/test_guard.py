@@ -15,7 +15,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,13 +32,22 @@ from powmonman.core.power import PowerState
 from powmonman.net.tls import SERVER_NAME, TlsPipe, client_context, server_context
 from powmonman.pki.certificates import Signer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.process import Spent
+
 MAINS, BATTERY = PowerState.ON_MAINS, PowerState.ON_BATTERY
 SIZES = NONE, FEW, MANY = 0, 40, 160
-LEASE = 1.5
+LEASE = 3.0
 BEAT = LEASE / 3
-BEATS = 8
-ROUNDS = 2000
+# As long as it takes until a server keeps all that it knows: that is in every window once.
+BEATS = 5
+WINDOWS = 3
+ROUNDS = 500
+CHUNKS = 5
 STARTS = 7
+CHANGES = 2
 
 
 def held(what: str, ratio: float, most: float) -> None:
@@ -47,6 +59,8 @@ def held(what: str, ratio: float, most: float) -> None:
 @dataclass(frozen=True)
 class Idle:
     """What is spent while nothing happens, by number of clients; CPU seconds a heartbeat.
+
+    Of several windows the cheapest: whatever else the machine does can only add to it.
 
     Attributes:
         uss: Of a server, the kB that nobody else has.
@@ -73,16 +87,21 @@ def idle() -> Idle:
         # What the joining has left to do, such as writing it down.
         time.sleep(1.0)
         pids = [*(each.pid for each in fleets.values()), client.pid]
-        before = [spent(pid) for pid in pids]
-        time.sleep(BEATS * BEAT)
-        after = [spent(pid) for pid in pids]
+        at = [[spent(pid) for pid in pids]]
+        for _ in range(WINDOWS):
+            time.sleep(BEATS * BEAT)
+            at.append([spent(pid) for pid in pids])
         for each in (*fleets.values(), fleet):
             assert all(row["connected"] for row in each.report()["clients"])
-        cpu = [(end.cpu - begin.cpu) / BEATS for begin, end in zip(before, after, strict=True)]
+
+        def least(what: Callable[[Spent], float], number: int) -> float:
+            values = [what(window[number]) for window in at]
+            return min(later - earlier for earlier, later in pairwise(values)) / BEATS
+
         return Idle(
             {n: memory(each.pid).uss for n, each in fleets.items()},
-            dict(zip(fleets, cpu, strict=False)),
-            (after[-1].switches - before[-1].switches) / BEATS,
+            {n: least(lambda it: it.cpu, number) for number, n in enumerate(fleets)},
+            least(lambda it: it.switches, len(pids) - 1),
         )
 
 
@@ -92,7 +111,10 @@ def test_the_memory_of_a_server_grows_with_its_clients_and_no_faster(idle: Idle)
 
 
 def test_the_cpu_of_a_heartbeat_grows_with_the_clients_and_no_faster(idle: Idle) -> None:
-    """Four times the clients, four times the work. Fails where each is told by a pass over all."""
+    """Four times the clients, four times the work.
+
+    Fails where, for each of them, what is said to every other one is looked up too.
+    """
     held("exponent of CPU", exponent(idle.cpu) or 0.0, 1.3)
 
 
@@ -151,18 +173,23 @@ def plain_connection(identities: Path) -> float:
 def test_a_heartbeat_costs_a_few_times_what_its_bytes_cost(idle: Idle, identities: Path) -> None:
     """To seal, send, receive and open one line each way takes what it takes in any program.
 
-    Fails where the line is encoded for each client anew.
+    Fails where the state is made and encoded for each client anew.
     """
     ours = (idle.cpu[MANY] - idle.cpu[NONE]) / MANY
-    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 6)
+    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 3)
 
 
 def bare_beat(identities: Path) -> float:
     """Return the CPU seconds of a line to a client and its answer, on a connection with TLS."""
     server = TlsPipe(server_context(identities / SERVER_NAME), server_side=True)
     client = TlsPipe(client_context(identities / "host"), server_side=False)
-    near, far = socket.socketpair()
-    with near, far:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as far,
+        listener.accept()[0] as near,
+    ):
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def carry(source: TlsPipe, out: socket.socket, sink: TlsPipe, into: socket.socket) -> None:
             if data := source.outgoing():
@@ -175,13 +202,16 @@ def bare_beat(identities: Path) -> float:
         ups = UpsNews(PowerState.ON_MAINS)
         state = encode(State("0" * 32, LEASE, Policy(), {"ups": ups}, seq=1, echo=1))
         answer = encode(Ack(1, 1))
-        began = time.thread_time()
-        for _ in range(ROUNDS):
-            server.send(state)
-            carry(server, near, client, far)
-            client.send(answer)
-            carry(client, far, server, near)
-        return (time.thread_time() - began) / ROUNDS
+        took = []
+        for _ in range(CHUNKS):
+            began = time.thread_time()
+            for _ in range(ROUNDS):
+                server.send(state)
+                carry(server, near, client, far)
+                client.send(answer)
+                carry(client, far, server, near)
+            took.append((time.thread_time() - began) / ROUNDS)
+        return min(took)
 
 
 def test_the_program_starts_about_as_fast_as_python_and_yaml() -> None:
@@ -208,20 +238,24 @@ def cpu_of(*arguments: str) -> float:
 def test_a_hundred_clients_are_told_of_a_change_sooner_than_five_by_nut() -> None:
     """NUT at its fastest: its driver and its clients each look once a second. Ours are pushed to.
 
-    From the change to the last one told, of a loss and of a return. Fails where the push waits for
+    From the change to the last one told, of losses and of returns. Fails where the push waits for
     a second.
     """
     chance = random.Random(5)
     theirs, ours = [], []
     with nut.Nut(nut.FASTEST) as peer:
         peer.start_monitors(5)
-        for change, notice in ((peer.lose_mains, "ONBATT"), (peer.restore_mains, "ONLINE")):
+        for change, notice in (
+            (peer.lose_mains, "ONBATT"),
+            (peer.restore_mains, "ONLINE"),
+        ) * CHANGES:
             time.sleep(chance.uniform(0, peer.settings.poll))
             theirs.append(max(peer.told(notice, change())))
     with Fleet(clients=100, poll=0.05) as fleet, Swarm(fleet) as swarm:
         swarm.gather()
-        for change, power in ((fleet.lose_mains, BATTERY), (fleet.restore_mains, MAINS)):
+        for change, power in ((fleet.lose_mains, BATTERY), (fleet.restore_mains, MAINS)) * CHANGES:
             swarm.expect("power", power)
             moment = change()
             ours.append(max(swarm.moments(30).values()) - moment)
-    held("time to the last one told, to NUT's", sum(ours) / sum(theirs), 0.5)
+    # A disk that is busy once is no slow push; theirs lie evenly over their intervals.
+    held("time to the last one told, to NUT's", median(ours) / mean(theirs), 0.5)

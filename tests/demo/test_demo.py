@@ -23,7 +23,8 @@ def alone():
 
 def start():
     return subprocess.Popen(
-        [sys.executable, "-m", "powmonman", "demo"],
+        # Also where the tests are run in the background, and so with SIGINT ignored.
+        ["env", "--default-signal=INT", sys.executable, "-m", "powmonman", "demo"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -71,7 +71,12 @@ async def main() -> None:
     given = json.loads(sys.argv[1])
     gpio, battery = Gpio(**given.get("gpio", {})), Battery(**given.get("battery", {}))
     sensor = create(Ups(sensor=given["sensor"], gpio=gpio, battery=battery))
-    debounce = Debounce(given["confirm"], given["restore_confirm"], max(3.0, 4 * sensor.poll))
+    debounce = Debounce(
+        confirm=given["confirm"],
+        restore_confirm=given["restore_confirm"],
+        max_gap=max(3.0, 4 * sensor.poll),
+        verify_takes=sensor.verify_takes,
+    )
     observer = Observer(sensor, debounce)
     task = asyncio.ensure_future(observer.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

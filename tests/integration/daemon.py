@@ -20,7 +20,7 @@ from powmonman.service.clock import boottime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 T = TypeVar("T")
 
@@ -28,11 +28,14 @@ T = TypeVar("T")
 def wait_for(what: str, check: Callable[[], T], within: float = PATIENCE) -> T:
     """Return the first true value of `check()`; fail with `what` if none comes in time."""
     end = time.monotonic() + within
-    while not (value := check()):
-        if time.monotonic() > end:
+    while True:
+        # Looked at before the check: a machine that stalls in between owes one more.
+        late = time.monotonic() > end
+        if value := check():
+            return value
+        if late:
             raise AssertionError(f"not within {within:g} s: {what}")
         time.sleep(0.02)
-    return value
 
 
 def sleep_until(moment: float) -> None:
@@ -53,6 +56,7 @@ class Daemon:
         self.prefix: list[str] = []
         self.settings = settings
         self._output = directory / "output"
+        self._began = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.configure()
 
@@ -76,6 +80,7 @@ class Daemon:
     def start(self) -> Daemon:
         """Start it, and return at once."""
         assert not self.running
+        self._began = len(self.log)
         with self._output.open("ab") as output:
             program = [sys.executable, "-m", "powmonman"]
             self._process = subprocess.Popen(
@@ -123,15 +128,23 @@ class Daemon:
         """Stop its clock for as long as the context lasts."""
         self.signal(signal.SIGSTOP)
         try:
+            wait_for("it stands still", self._stands_still)
             yield
         finally:
             self.signal(signal.SIGCONT)
 
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        try:
+            states = [stat.read_text("utf-8").rpartition(")")[2].split()[0] for stat in threads]
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # one has just ended
+        return set(states) == {"T"}
+
     def reload(self) -> None:
         """Make it read its configuration again, and wait until it has."""
-        before = len(self.said("reload"))
-        self.signal(signal.SIGHUP)
-        self._wait_for_more("reload", before + 1, PATIENCE)
+        with self.says_again(f"reloaded {re.escape(str(self.config))}|reload refused"):
+            self.signal(signal.SIGHUP)
 
     @property
     def log(self) -> str:
@@ -139,35 +152,42 @@ class Daemon:
         return self._output.read_text("utf-8", errors="replace") if self._output.exists() else ""
 
     def said(self, pattern: str) -> list[str]:
-        """Return the lines of its log that match."""
-        return [line for line in self.log.splitlines() if re.search(pattern, line)]
+        """Return the lines of its log that match, up to now; `says` if one is still on its way.
+
+        A process writes its log in a thread of its own: what it does may be seen before the line.
+        """
+        return _matching(self.log, pattern)
 
     def says(self, pattern: str, within: float = PATIENCE) -> str:
-        """Wait for a line that matches, and return it."""
-        self._wait_for_more(pattern, 1, within)
-        return self.said(pattern)[0]
+        """Wait for a line that matches, since it was last started, and return the first."""
+        return self._wait(pattern, within, self._began, 1)
 
-    def says_again(self, pattern: str) -> str:
-        """Wait for one more line that matches than there is now, and return it."""
+    @contextlib.contextmanager
+    def says_again(self, pattern: str) -> Iterator[None]:
+        """Wait at the end of the context for one more line that matches than at its beginning."""
         before = len(self.said(pattern))
-        self._wait_for_more(pattern, before + 1, PATIENCE)
-        return self.said(pattern)[before]
+        yield
+        self._wait(pattern, PATIENCE, 0, before + 1)
 
-    def _wait_for_more(self, pattern: str, count: int, within: float) -> None:
-        def found() -> bool:
+    def _wait(self, pattern: str, within: float, since: int, count: int) -> str:
+        def found() -> str:
             running = self.running
-            if len(self.said(pattern)) >= count:
-                return True
+            if len(lines := _matching(self.log[since:], pattern)) >= count:
+                return lines[count - 1]
             assert running, f"{self.directory.name} has ended and never said {pattern!r}"
-            return False
+            return ""
 
-        wait_for(f"{self.directory.name} says {pattern!r}", found, within)
+        return wait_for(f"{self.directory.name} says {pattern!r}", found, within)
 
     def cleanup(self) -> None:
         """End it, whatever it is doing."""
         if self.running:
             self.signal(signal.SIGKILL)
             self.ended()
+
+
+def _matching(log: str, pattern: str) -> list[str]:
+    return [line for line in log.splitlines() if re.search(pattern, line)]
 
 
 def powmonman_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,11 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +25,10 @@ from powmonman.service.clock import boottime
 from powmonman.simulate import write
 from powmonman.status import StatusError, fetch
 
+from .cable import unavailable
 from .daemon import PATIENCE, Daemon, powmonman_command, wait_for
 
 if TYPE_CHECKING:
-    import subprocess
-
     from .authority import Authority
 
 LEASE = 1.5
@@ -148,6 +150,8 @@ class Fleet:
 
         Its server part runs as another user, who gets at nothing below pytest's directories.
         """
+        if os.geteuid() == 0 and not _everybody_can_run(sys.executable):
+            unavailable(f"the guard's server part is nobody, who can't run {sys.executable} here")
         place = Path(tempfile.mkdtemp(prefix="powmonman-guard-"))
         place.chmod(0o755)
         self._open_places.append(place)
@@ -267,6 +271,15 @@ class Fleet:
     def logs(self) -> str:
         """Return every log, for a test that failed."""
         return "\n".join(f"--- {d.directory.name}\n{d.log}" for d in self._daemons)
+
+
+@cache
+def _everybody_can_run(program: str) -> bool:
+    try:
+        subprocess.run([program, "-c", ""], user="nobody", check=True)
+    except PermissionError:
+        return False
+    return True
 
 
 def _reserve() -> socket.socket:

@@ -59,7 +59,7 @@ class Rollout:
         self.inventory = directory / "inventory"
         shutil.copytree(REPOSITORY / "inventory.demo", self.inventory)
         (self.inventory / "hosts.yml").write_text(hosts)
-        self._port = free_port("127.0.0.11", "127.0.0.1")
+        self._port, self._reservations = reserved_port("127.0.0.11", "127.0.0.1")
 
     def run(self, *options: str, playbook: str = "site.yml", **variables: Any) -> Run:
         variables["powmonman_port"] = self._port
@@ -80,6 +80,8 @@ class Rollout:
         """End whatever a failed test left running."""
         for pid_file in self.stage.glob("*/run/powmonman/*.pid"):
             self.program(pid_file.parts[-4], "process", "stop", "--pid-file", str(pid_file))
+        for reservation in self._reservations:
+            reservation.close()
 
 
 def play(playbook: str | Path, *options: str, **environment: str) -> Run:
@@ -97,16 +99,19 @@ def play(playbook: str | Path, *options: str, **environment: str) -> Run:
     return Run(done.returncode, done.stdout)
 
 
-def free_port(*addresses: str) -> int:
-    """Return a TCP port that is free on all of these addresses."""
+def reserved_port(*addresses: str) -> tuple[int, list[socket.socket]]:
+    """Return a TCP port that is free on all of these addresses, and what keeps it free for us."""
     while True:
-        with socket.socket() as first:
-            first.bind((addresses[0], 0))
-            port: int = first.getsockname()[1]
-            try:
-                for address in addresses[1:]:
-                    with socket.socket() as other:
-                        other.bind((address, port))
-            except OSError:
-                continue
-            return port
+        port, kept = 0, []
+        try:
+            for address in addresses:
+                kept.append(socket.socket())
+                # A server may listen there all the same.
+                kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                kept[-1].bind((address, port))
+                port = kept[0].getsockname()[1]
+        except OSError:
+            for each in kept:
+                each.close()
+        else:
+            return port, kept

@@ -41,10 +41,15 @@ class Site:
         """Pull the plug; return how long it took until both hosts had understood."""
         began = self._after("off", "on battery · outage")
         try:
-            wait_for("two told", self._told_two)
+            wait_for("both are told", self.told_both)
             return boottime() - began - CONFIRM
         finally:
             self._after("on", "mains are back")
+
+    def told_both(self) -> bool:
+        """Whether both hosts have understood the newest state."""
+        rows = (self.fleet.row(self.server, name) for name in ("nas", "db"))
+        return all(row["told"] for row in rows)
 
     def _after(self, word: str, pattern: str) -> float:
         """Set the mains, and wait until nas says once more that it has heard; return when set."""
@@ -52,7 +57,3 @@ class Site:
         at = self.fleet.mains(word)
         wait_for(f"nas says {pattern!r}", lambda: len(self.nas.said(pattern)) > before)
         return at
-
-    def _told_two(self) -> bool:
-        rows = (self.fleet.row(self.server, name) for name in ("nas", "db"))
-        return all(row["told"] for row in rows)

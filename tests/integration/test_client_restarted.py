@@ -1,21 +1,21 @@
 """A client dies and comes back in the middle of an outage: one deadline, one run.
 
-One outage for all, the fleet's time is 4 s.
+One outage for all, the fleet's time is 10 s: a countdown that began anew would be seen.
 
 | host | what happens to its client                                       |
 |------|------------------------------------------------------------------|
-| nas  | killed 1 s after the loss, back at once                          |
-| mail | killed 1 s after the loss, back 1 s after its deadline           |
 | db   | goes after 1.5 s; killed then, back at once                      |
-| hv   | killed when all is ready for the request, but before it is made  |
-| desk | started 3 s after the loss, and must see 2 s of battery itself   |
+| nas  | killed 4 s after the loss, back at once                          |
+| mail | killed 4 s after the loss, back 1 s after its deadline           |
+| hv   | has 40 s; killed when all is ready for the request, not yet made |
+| desk | started 9 s after the loss, and must see 4 s of battery itself   |
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from .daemon import Daemon
     from .fleet import Fleet
 
-AFTER = 4.0
+AFTER, KILLED = 10.0, 4.0
+HV_AFTER = 40.0
+# A process that starts, and finds its server, may take this long on a slow machine.
+STARTING = 6.0
 
 
 @dataclass
@@ -45,24 +48,26 @@ class Story:
 @pytest.fixture(scope="module")
 def story(new_fleet: Callable[[], Fleet]) -> Story:
     fleet = new_fleet()
-    hosts = {name: fleet.client(name, "backup") for name in ("nas", "mail", "hv")}
+    hosts = {name: fleet.client(name, "backup") for name in ("nas", "mail")}
+    hosts["hv"] = fleet.client("hv", "backup", policy__after=HV_AFTER)
     hosts["db"] = fleet.client("db", "backup", policy__after=1.5)
-    hosts["desk"] = fleet.client("desk", "backup", policy__min_observe=2)
+    hosts["desk"] = fleet.client("desk", "backup", policy__min_observe=4)
     server = fleet.server(policy__after=AFTER)
     fleet.up(server, *(host for name, host in hosts.items() if name != "desk"))
     lost_at = fleet.mains("off")
     for name in ("nas", "mail", "hv"):
         hosts[name].says("on battery · outage")
-    sleep_until(lost_at + 1)
+        wait_for("its plan is kept", lambda n=name: kept(hosts[n])["plan"]["phase"] == "counting")
+    fleet.down("db")
+    hosts["db"].kill()
+    hosts["db"].start().says("server found")
+    sleep_until(lost_at + KILLED)
     for name in ("nas", "mail", "hv"):
         hosts[name].kill()
     lay_ready(hosts["hv"])
     for name in ("nas", "hv"):
         hosts[name].start()
-    fleet.down("db")
-    hosts["db"].kill()
-    hosts["db"].start().says("server found")
-    sleep_until(lost_at + 3)
+    sleep_until(lost_at + AFTER - 1)
     started_late_at = boottime()
     hosts["desk"].start()
     sleep_until(lost_at + AFTER + 1)
@@ -72,12 +77,15 @@ def story(new_fleet: Callable[[], Fleet]) -> Story:
     return Story(fleet, hosts, lost_at, started_late_at)
 
 
+def kept(client: Daemon) -> dict[str, Any]:
+    return dict(json.loads((client.runtime / "plan.json").read_text("utf-8")))
+
+
 def lay_ready(client: Daemon) -> None:
     """Leave what a client leaves that dies between deciding and asking."""
-    plan = client.runtime / "plan.json"
-    kept = wait_for("a plan", lambda: json.loads(plan.read_text("utf-8")))
-    kept["plan"]["phase"] = "committed"
-    plan.write_text(json.dumps(kept), encoding="utf-8")
+    plan = kept(client)
+    plan["plan"]["phase"] = "committed"
+    (client.runtime / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     (client.runtime / "shutdown.prepared").write_text("outage\n", encoding="utf-8")
 
 
@@ -87,27 +95,27 @@ def test_the_commands_run_once(story: Story, host: str) -> None:
 
 
 def test_a_client_that_is_back_in_time_keeps_its_deadline(story: Story) -> None:
-    assert AFTER - 0.05 <= story.fleet.down("nas") - story.lost_at <= AFTER + 2.5
-    assert story.hosts["nas"].said("resumed: counting")
+    assert AFTER - 0.05 <= story.fleet.down("nas") - story.lost_at < AFTER + KILLED
+    story.hosts["nas"].says("resumed: counting")
 
 
 def test_a_client_that_missed_its_deadline_goes_as_soon_as_it_may(story: Story) -> None:
     went = story.fleet.down("mail") - story.lost_at
-    assert AFTER + 1 <= went <= AFTER + 1 + 4
+    assert AFTER + 1 <= went <= AFTER + 1 + 1 + STARTING
 
 
 def test_a_client_that_has_committed_does_not_do_so_again(story: Story) -> None:
     db = story.hosts["db"]
-    assert db.said("resumed: committed")
+    db.says("resumed: committed")
     assert len(db.said("shutting down now")) == 1
 
 
 def test_a_request_that_lies_ready_is_made_on_the_restart(story: Story) -> None:
     hv = story.hosts["hv"]
-    assert hv.said("shutdown requested")
+    hv.says("shutdown requested")
     assert hv.said("shutting down now") == []
-    assert story.fleet.down("hv") - story.lost_at < AFTER
+    assert story.fleet.down("hv") - story.lost_at < HV_AFTER
 
 
 def test_a_client_that_starts_in_an_outage_must_see_it_for_itself_first(story: Story) -> None:
-    assert 2 <= story.fleet.down("desk") - story.started_late_at <= 5
+    assert 4 <= story.fleet.down("desk") - story.started_late_at <= 4 + STARTING

@@ -74,4 +74,4 @@ def test_a_server_is_found_although_its_name_hangs(
     server.kill()
     server.start()
     for client in (nas, db):
-        client.says("server found .* on battery")
+        client.says("server found .* power now: on battery")

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,9 @@ from .stage import together
 if TYPE_CHECKING:
     from .daemon import Daemon
     from .fleet import Fleet
+
+# Also where these tests are run in the background, and so with SIGINT ignored.
+INTERRUPTIBLE = ("env", "--default-signal=INT", sys.executable)
 
 
 def drill(fleet: Fleet, server: Daemon, *options: str) -> tuple[int, dict[str, Any]]:
@@ -67,7 +69,7 @@ def test_every_host_rehearses_and_no_command_is_run(fleet: Fleet) -> None:
         assert (host["faults"], host["verdict"]) == ([], "protected")
         assert host["told_ms"] > 0
         assert host["committed"] >= after
-    assert nas.said("drill · dry run: would shut down now")
+    nas.says("drill · dry run: would shut down now")
     assert not nas.said("shutdown requested")
     assert fleet.history == []
     assert all(row["committed"] is None for row in fleet.report(server)["clients"])
@@ -88,7 +90,8 @@ def test_who_waits_for_another_goes_when_that_one_would_be_down(fleet: Fleet) ->
     assert (code, found["unprotected"]) == (0, [])
     first, second = found["hosts"]["web"], found["hosts"]["nas"]
     assert (first["waited"], second["waited"]) == ([], ["web"])
-    assert 64 < second["committed"] - first["committed"] < 90
+    # In the drill's time: twenty times what a slow machine takes longer.
+    assert 64 < second["committed"] - first["committed"] < 200
     assert fleet.history == []
 
 
@@ -104,9 +107,9 @@ def test_a_real_outage_wins_at_once(fleet: Fleet) -> None:
     found = has_ended(server)
     assert (found["phase"], found["reason"]) == ("aborted", "ups is really on battery")
     went = fleet.down("nas")
-    assert 4 <= went - lost < 10
+    assert 4 <= went - lost < 15
     assert not server.said("drill .* waking")
-    assert nas.said("drill .* is over here")
+    nas.says("drill .* is over here")
 
 
 @together
@@ -190,7 +193,7 @@ def test_a_client_that_is_restarted_takes_part_again(fleet: Fleet) -> None:
     nas.says("drill · on battery")
     nas.kill()
     server.says("nas has left")
-    nas.start().says_again("drill · on battery")
+    nas.start().says("drill · on battery")
     found = has_ended(server)
     assert (found["phase"], found["unprotected"]) == ("done", [])
 
@@ -202,7 +205,7 @@ def test_a_server_that_is_restarted_has_no_drill(fleet: Fleet) -> None:
     begin(server)
     nas.says("drill · on battery")
     server.kill()
-    server.start().says_again("listening on")
+    server.start().says("listening on")
     nas.says("drill .* is over here")
     assert say(server, Query())["drill"] is None
     wait_for("nas is idle", lambda: fleet.row(server, "nas").get("phase") == "idle")
@@ -213,10 +216,12 @@ def test_a_server_that_is_restarted_has_no_drill(fleet: Fleet) -> None:
 def test_it_is_stopped_by_a_word_by_ctrl_c_and_by_its_timeout(fleet: Fleet) -> None:
     server, nas = fleet.server(policy__after=300), fleet.client("nas")
     fleet.up(server, nas)
-    command = [sys.executable, "-m", "powmonman", "drill", "--config", str(server.config)]
+    command = [*INTERRUPTIBLE, "-m", "powmonman", "drill", "--config", str(server.config)]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment({}))
     nas.says("drill · on battery")
-    time.sleep(0.5)
+    # It follows the drill from its first line on.
+    assert following.stdout is not None
+    assert following.stdout.readline().startswith(b"drill ")
     following.send_signal(signal.SIGINT)
     output, _ = following.communicate(timeout=20)
     assert following.returncode == 3
@@ -260,8 +265,8 @@ def test_a_reload_and_the_operators_order_end_it(fleet: Fleet) -> None:
     begin(server)
     server.reload()
     assert has_ended(server)["reason"] == "the configuration was reloaded"
-    begin(server)
-    nas.says_again("drill · on battery")
+    with nas.says_again("drill · on battery"):
+        begin(server)
     fleet.run("shutdown-fleet", "--config", str(server.config), "--confirm", "test")
     fleet.down("nas")
     assert has_ended(server)["reason"] == "the operator shuts the fleet down"
@@ -275,7 +280,7 @@ def test_live_shuts_one_host_down_for_real_and_nobody_else(fleet: Fleet) -> None
     server = fleet.server(order__settle=0.3, recovery__wake_after=0, recovery__reserve=0)
     nas, desk = fleet.client("nas", wait_for=["desk"]), fleet.client("desk")
     fleet.up(server, nas, desk)
-    command = [sys.executable, "-m", "powmonman", "drill", "--config", str(server.config)]
+    command = [*INTERRUPTIBLE, "-m", "powmonman", "drill", "--config", str(server.config)]
     following = subprocess.Popen(
         [*command, "--live", "nas", "--confirm", "nas", "--json"],
         stdout=subprocess.PIPE,
@@ -285,10 +290,11 @@ def test_live_shuts_one_host_down_for_real_and_nobody_else(fleet: Fleet) -> None
     nas.kill()
     with pytest.raises(StatusError, match="a host is being shut down and woken"):
         begin(server)
-    server.says("nas has left")
-    assert not server.said("nas: waking")
     wait_for("nas is down", lambda: say(server, Query())["drill_live"]["phase"] == "waking")
     server.says("nas: waking no. 1")
+    left, *woken = server.said("nas has left|nas: waking")
+    assert "nas has left" in left
+    assert woken
     following.send_signal(signal.SIGINT)
     following.communicate(timeout=20)
     assert fleet.ran("desk") == []

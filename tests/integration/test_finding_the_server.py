@@ -25,7 +25,7 @@ def test_a_host_without_an_address_finds_the_server(fleet: Fleet) -> None:
     server = fleet.server(announce={**ON_LOOPBACK, "interval": 0.5})
     nas = fleet.client("nas", servers=[], discovery=ON_LOOPBACK)
     fleet.up(server, nas)
-    assert nas.said("server by discovery")
+    nas.says("server by discovery")
     nas.says(rf"server found · 127\.0\.0\.1 port {fleet.port}")
 
 
@@ -55,8 +55,8 @@ def test_the_last_address_that_was_right_is_tried_without_discovery(fleet: Fleet
     nas.stop()
     server.stop()
     server.configure(announce={"enabled": False})
-    server.start().says_again("listening on")
-    nas.start().says_again("server found")
+    server.start().says("listening on")
+    nas.start().says("server found")
 
 
 @together
@@ -67,8 +67,8 @@ def test_addresses_that_lead_nowhere_are_passed_over(fleet: Fleet) -> None:
         server = fleet.server()
         nas = fleet.client("nas", servers=[dead, "no-such-host.invalid", f"127.0.0.1:{fleet.port}"])
         fleet.up(server, nas)
-    assert nas.said(f"no connection: {dead.replace(':', ' port ')}: Connection refused")
-    assert nas.said("no connection: no-such-host.invalid port .*: ")
+    nas.says(f"no connection: {dead.replace(':', ' port ')}: Connection refused")
+    nas.says("no connection: no-such-host.invalid port .*: ")
 
 
 HANGING_NAMES = """
@@ -95,7 +95,7 @@ def test_a_countdown_does_not_wait_for_a_connect(fleet: Fleet) -> None:
         connection, _ = hole.accept()
         with connection:
             assert AFTER - 0.05 <= fleet.down("nas") - lost_at <= AFTER + 2.5
-            assert nas.said("shutting down now .* the server is silent")
+            nas.says("shutting down now .* the server is silent")
             before, *_ = nas.log.partition("shutting down now")
             assert f"no connection: 127.0.0.1 port {port}:" not in before
 
@@ -108,7 +108,7 @@ def test_a_countdown_does_not_wait_for_a_name(fleet: Fleet) -> None:
     lost_at = server_dies(fleet, nas)
     nas.says(f"no connection: 127.0.0.1 port {fleet.port}")
     assert AFTER - 0.05 <= fleet.down("nas") - lost_at <= AFTER + 2.5
-    assert nas.said("hangs.invalid port .*: no answer")
+    nas.says("hangs.invalid port .*: no answer")
 
 
 def server_dies(fleet: Fleet, nas: Daemon) -> float:

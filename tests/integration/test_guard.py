@@ -94,7 +94,7 @@ def test_only_the_client_is_root(fleet: Fleet) -> None:
         nobody = pwd.getpwnam("nobody")
         assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
         assert f"Groups:\t{nobody.pw_gid} \n" in status
-        assert guard.said("the server part runs as nobody")
+        guard.says("the server part runs as nobody")
     with contextlib.closing(socket.create_connection(("127.0.0.1", fleet.port), 5)) as sock:
         assert sock.getpeername()[0] == "127.0.0.1"
 
@@ -114,16 +114,16 @@ def test_half_of_the_charge_shuts_it_down_and_no_time(fleet: Fleet) -> None:
     assert fleet.history == []
     fleet.mains("off", charge=39)
     fleet.down("laptop")
-    assert guard.said("charge 39 %, down from 80 % when the outage began")
+    guard.says("charge 39 %, down from 80 % when the outage began")
 
 
 @together
 def test_the_return_of_the_mains_cancels(fleet: Fleet) -> None:
-    guard = up(fleet.guard(policy__after=3))
+    guard = up(fleet.guard(policy__after=5))
     lost = counting(fleet, guard)
     fleet.mains("on")
     guard.says("mains are back")
-    sleep_until(lost + 3 + LATE)
+    sleep_until(lost + 5 + LATE)
     assert fleet.history == []
 
 
@@ -210,8 +210,8 @@ def test_a_bad_file_changes_nothing_on_reload_and_a_good_one_does(fleet: Fleet) 
     good = guard.config.read_bytes()
     guard.config.write_text("policy: {afer: 4}\n", encoding="utf-8")
     guard.reload()
-    assert guard.said("reload refused, the running configuration stays:")
-    assert guard.said("guard.yml:1:10: policy.afer: unknown key")
+    guard.says("reload refused, the running configuration stays:")
+    guard.says("guard.yml:1:10: policy.afer: unknown key")
     assert derived == (guard.runtime / "client.yml").read_bytes()
     assert not guard.said(r"reloaded .*client\.yml")
     lost = counting(fleet, guard)
@@ -222,7 +222,7 @@ def test_a_bad_file_changes_nothing_on_reload_and_a_good_one_does(fleet: Fleet) 
     guard.reload()
     guard.says(r"reloaded .*client\.yml")
     guard.says(r"reloaded .*server\.yml")
-    assert guard.said("port has changed: it takes effect with the next restart")
+    guard.says("port has changed: it takes effect with the next restart")
     in_time(fleet, lost)
     assert before == (part(guard, "server"), part(guard, "client"))
 
@@ -235,7 +235,7 @@ def test_it_waits_for_a_port_that_somebody_else_has(fleet: Fleet) -> None:
         other.bind(("127.0.0.1", fleet.port))
         other.listen()
         guard.start().says("the server ended with exit code 1 · again in 2 s")
-        assert guard.said("Address already in use")
+        guard.says("Address already in use")
         assert guard.running
     guard.says("(now:|INFO   ) on mains")
 
@@ -249,8 +249,8 @@ def test_an_unprivileged_user_can_guard_too(fleet: Fleet) -> None:
         for path in (guard.directory, guard.config):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     up(guard)
-    assert guard.said("the server part runs as this user too")
-    assert guard.said("not root, and shutdown.via is direct")
+    guard.says("the server part runs as this user too")
+    guard.says("not root, and shutdown.via is direct")
     lost = counting(fleet, guard)
     in_time(fleet, lost, 3)
 
@@ -282,7 +282,7 @@ def test_a_service_manager_hears_when_both_are_ready_and_of_a_reload(fleet: Flee
         assert fleet.report(guard)["clients"][0]["name"] == socket.gethostname()
         assert manager.words("WATCHDOG") == []
         os.kill(part(guard, "server"), signal.SIGKILL)
-        wait_for("word of it", lambda: "the server was ended" in manager.words("STATUS")[-1])
+        wait_for("word of it", lambda: "the server was ended" in " ".join(manager.words("STATUS")))
         wait_for("its return", lambda: manager.words("STATUS")[-1].startswith("guards"))
         guard.signal(signal.SIGHUP)
         wait_for("a reload", lambda: manager.words("RELOADING"))
@@ -292,13 +292,13 @@ def test_a_service_manager_hears_when_both_are_ready_and_of_a_reload(fleet: Flee
 
 @together
 def test_every_command_for_the_operator_takes_the_guards_file(fleet: Fleet) -> None:
-    guard = up(fleet.guard(warn_users=True))
+    guard = up(fleet.guard(warn_users=True, policy__after=30))
     where = ("--config", str(guard.config))
-    verified = fleet.run("verify", "--wait", "10", *where)
+    verified = fleet.run("verify", "--wait", "20", *where)
     assert (verified.returncode, json.loads(verified.stdout)["faults"]) == (0, [])
     assert fleet.run("status", *where).stdout.startswith("OK · fleet powmonman")
     assert fleet.run("watch", "--for", "0.1", *where).returncode == 0
-    assert "shuts down 4 s after the loss" in fleet.run("plan", *where).stdout
+    assert "shuts down 30 s after the loss" in fleet.run("plan", *where).stdout
     assert fleet.run("check-config", str(guard.config)).returncode == 0
     assert fleet.run("simulate", "off", *where).returncode == 0
     guard.says("WARNING on battery · outage")

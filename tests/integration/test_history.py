@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def test_an_outage_leaves_a_record_that_can_be_read_without_the_server(fleet: Fl
     ] == told
     text = fleet.run("history", "show", record["id"][:4], "--config", str(server.config)).stdout
     assert "+0:00  mains lost on ups" in text
-    assert "nas counts · 600 s left" in text or "nas counts · 599 s left" in text
+    assert re.search(r"nas counts · (600|59\d) s left", text)
 
 
 @together
@@ -100,7 +101,8 @@ def test_what_the_server_missed_is_handed_over_when_it_is_back(fleet: Fleet) -> 
     assert 1 == said.count(("counting", "nas"))
     assert ("contact_lost", "nas") in said
     (commit,) = [m for m in told if m["kind"] == "committed"]
-    assert AFTER - 0.5 <= commit["at"] <= committed
+    # The clock of a command's trace shows hundredths only.
+    assert AFTER - 0.5 <= commit["at"] <= committed + 0.02
     assert ["nas"] == record["went"]
     assert "server_back" in [m["kind"] for m in told]
 
@@ -186,7 +188,10 @@ def test_a_record_that_cannot_be_written_is_a_fault_and_stops_nobody(fleet: Flee
     fleet.up(server, nas)
     fleet.mains("off")
     server.says("history.sqlite: .* outages are not recorded meanwhile")
-    assert any("history.sqlite" in fault for fault in fleet.report(server)["faults"])
+    wait_for(
+        "a fault",
+        lambda: any("history.sqlite" in fault for fault in fleet.report(server)["faults"]),
+    )
     fleet.down("nas")
 
 

@@ -9,6 +9,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from powmonman.service.clock import boottime
+
 from .daemon import wait_for
 from .stage import together
 
@@ -48,8 +50,9 @@ def test_nobody_goes_before_those_that_it_waits_for_are_down(fleet: Fleet) -> No
     order = [ran.host for ran in fleet.history if ran.what == "poweroff"]
     assert order == ["web", "mail", "nas", "hv"]
     outage = fleet.report(server)["upses"]["ups"]["outage"]
-    story = fleet.run("history", "show", outage[:8], "--config", str(server.config)).stdout
-    assert "no connection from this very host" in story
+    show = ("history", "show", outage[:8], "--config", str(server.config))
+    said = "no connection from this very host"
+    wait_for("it is on record", lambda: said in fleet.run(*show).stdout)
 
 
 @together
@@ -67,9 +70,9 @@ def test_a_server_that_is_killed_in_the_middle_goes_on_with_the_order(fleet: Fle
     web.kill()
     time.sleep(1)
     assert fleet.ran("nas") == []
-    server.start().says_again("listening on")
+    server.start().says("listening on")
     fleet.down("nas", within=60)
-    assert nas.said("web is down")
+    nas.says("web is down")
     assert fleet.row(server, "web")["phase"] in {"committed", "halting"}
 
 
@@ -81,11 +84,10 @@ def test_a_host_that_dies_without_a_word_holds_nobody_for_long(fleet: Fleet) -> 
     fleet.up(server, web, nas)
     fleet.mains("off")
     nas.says("waiting for web")
+    killed_at = boottime()
     web.kill()
-    server.says("web has left")
-    began = time.monotonic()
-    fleet.down("nas")
-    assert time.monotonic() - began >= GONE_AFTER - 1
+    # The clock of a command's trace shows hundredths only.
+    assert fleet.down("nas") - killed_at >= GONE_AFTER - 0.02
     assert "gone without a commit" in server.says("web is down")
 
 
@@ -125,7 +127,8 @@ def test_plan_and_status_show_the_order(fleet: Fleet) -> None:
     server = server_of(fleet, "web", "nas", policy__after=600)
     web, nas = fleet.client("web"), fleet.client("nas", wait_for=["web"])
     fleet.up(server, web, nas)
-    wait_for("both are known", lambda: fleet.row(server, "web").get("order"))
+    for name in ("web", "nas"):
+        wait_for("both are known", lambda n=name: fleet.row(server, n).get("order"))
     for asker in (server, nas):
         plan = fleet.run("plan", "--config", str(asker.config), "nas").stdout
         assert "waits until web is down; 300 s after its deadline it goes all the same" in plan

@@ -53,10 +53,10 @@ def test_a_host_is_down_when_it_has_committed_hung_up_and_stopped_answering(rack
     nas.hears("web")
     off = rack.off("web")
     told = nas.hears()
-    assert SETTLE - 0.2 <= told - off < SETTLE + 8
+    assert SETTLE - 0.2 <= told - off < SETTLE + 20
     assert "committed, hung up, no answer to ping" in down(rack.fleet, rack.server, "web")
     took = rack.fleet.row(rack.server, "web")["takes"]
-    assert SETTLE + 1 <= took < SETTLE + 10
+    assert SETTLE + 1 <= took < SETTLE + 30
 
 
 def test_a_host_that_died_without_a_word_is_down_only_after_the_bound(rack: Rack) -> None:
@@ -105,9 +105,9 @@ def test_a_host_that_was_off_before_the_outage_is_down_after_the_bound(rack: Rac
     web.kill()
     rack.server.says("web has left")
     nas.hears("web")
-    rack.outage()
     began = boottime()
-    assert nas.hears(within=GONE_AFTER + 25) - began >= GONE_AFTER - 1
+    rack.outage()
+    assert nas.hears(within=GONE_AFTER + 25) - began >= GONE_AFTER
     assert "no answer to" in down(rack.fleet, rack.server, "web")
 
 
@@ -162,7 +162,7 @@ def test_a_power_cut_of_the_server_forgets_nobody_who_had_committed(rack: Rack) 
         volatile.unlink()
     text = file.read_text("utf-8")
     file.write_text(text.replace(boot_id(), "another-boot"), encoding="utf-8")
-    rack.server.start().says_again("listening on")
+    rack.server.start().says("listening on")
     row = rack.fleet.row(rack.server, "web")
     assert (row["phase"], row["connected"], row["boot_id"]) == ("committed", False, "web-1")
     wait_for("web is found to be down", lambda: down(rack.fleet, rack.server, "web"), 70)

@@ -103,26 +103,26 @@ def test_commands_that_fail_hang_or_are_missing_do_not_prevent_the_final_one(sto
 
 def test_each_fault_of_a_command_is_named_in_the_log(story: Story) -> None:
     log = story.hosts["db"]
-    assert log.said("ERROR .*exit code 3 after")
-    assert log.said("ERROR .*/nonexistent/program: No such file or directory")
-    assert log.said(r"ERROR .*killed after 0\.5 s")
+    log.says("ERROR .*exit code 3 after")
+    log.says("ERROR .*/nonexistent/program: No such file or directory")
+    log.says(r"ERROR .*killed after 0\.5 s")
 
 
 def test_on_failure_stop_skips_to_the_final_command(story: Story) -> None:
     assert story.fleet.ran("hv") == ["fails", "poweroff"]
-    assert story.hosts["hv"].said("the remaining commands are skipped")
+    story.hosts["hv"].says("the remaining commands are skipped")
 
 
 def test_a_host_whose_deadline_is_later_than_the_return_stays_up(story: Story) -> None:
     assert story.fleet.ran("web") == []
-    assert story.hosts["web"].said("mains are back .* shutdown cancelled with 5[0-9] s left")
+    story.hosts["web"].says("mains are back .* shutdown cancelled with 5[0-9] s left")
 
 
 def test_a_host_on_a_ups_that_the_server_does_not_watch_stays_up_and_says_why(
     story: Story,
 ) -> None:
     assert story.fleet.ran("mail") == []
-    assert story.hosts["mail"].said("WARNING power unknown · the server watches no UPS 'elsewhere'")
+    story.hosts["mail"].says("WARNING power unknown · the server watches no UPS 'elsewhere'")
 
 
 def test_power_that_returns_after_the_commit_changes_nothing(story: Story) -> None:
@@ -151,11 +151,13 @@ def test_the_log_tells_one_outage_by_one_id_on_every_host(story: Story) -> None:
     (line, _) = story.server.said("ups: on battery")
     outage = line.partition("outage ")[2][:4]
     for host in ("hv", "nas", "db", "desk", "web"):
-        assert story.hosts[host].said(f"on battery · outage {outage}")
+        story.hosts[host].says(f"on battery · outage {outage}")
     for host in ("hv", "nas", "db"):
-        assert story.hosts[host].said(f"shutting down now · outage {outage}")
-    assert story.server.said(f"on mains · outage {outage} is over after [67] s")
+        story.hosts[host].says(f"shutting down now · outage {outage}")
+    line = story.server.says(f"on mains · outage {outage} is over after")
+    lasted = story.returned_at - story.lost_at
+    assert lasted - 1 <= float(line.rpartition("after ")[2].split()[0]) <= lasted + 2.5
 
 
 def test_the_server_logs_how_soon_everybody_was_told(story: Story) -> None:
-    assert story.server.said(r"told 6 clients, the last one after \d+\.\d ms")
+    story.server.says(r"told 6 clients, the last one after \d+\.\d ms")

@@ -33,7 +33,7 @@ from powmonman.config.sources import Ping
 from powmonman.sensors.ping import PingSensor
 ahead = 0.0
 sensor = PingSensor(
-    Ping(hosts=tuple(sys.argv[1:]), timeout=0.4, poll=0.4), lambda: time.monotonic() + ahead
+    Ping(hosts=tuple(sys.argv[1:]), timeout=0.8, poll=0.8), lambda: time.monotonic() + ahead
 )
 async def main():
     global ahead
@@ -50,7 +50,7 @@ from powmonman.net.knock import ICMP, knock
 from powmonman.net.link import target
 async def main():
     try:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(2):
             print(await knock(target(sys.argv[1]), ICMP))
     except TimeoutError:
         print("silent")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from powmonman.net.wake import magic
+from powmonman.service.files import read_json
 
 from .daemon import PATIENCE, Daemon, wait_for
 from .stage import together
@@ -119,7 +120,7 @@ def test_a_host_is_woken_until_it_is_back_in_a_new_boot(fleet: Fleet) -> None:
     assert site.wakes("nas") == 0
     fleet.mains("on")
     site.is_woken("nas")
-    nas.start().says_again("server found")
+    nas.start().says("server found")
     site.is_woken("nas")
     assert site.phase("nas") == "waking"
     nas.stop()
@@ -157,7 +158,7 @@ def test_the_server_may_be_killed_at_every_stage(fleet: Fleet) -> None:
     server.kill()
     fleet.down("nas")
     nas.stop()
-    server.start().says_again("due to be brought back: nas")
+    server.start().says("due to be brought back: nas")
     fleet.mains("on")
     site.is_woken("nas")
     server.kill()
@@ -180,9 +181,9 @@ def test_after_a_power_cut_that_nobody_recorded_all_that_were_there_are_woken(fl
     server, nas = site.server, site.client("nas")
     fleet.up(server, nas)
     connected(server, "nas")
-    server.stop()
-    site.boot(server).start().says_again("listening on")
-    nas.says_again("server found")
+    with nas.says_again("server found"):
+        server.stop()
+        site.boot(server).start().says("listening on")
     assert site.phase("nas") == ""
     connected(server, "nas")
     for daemon in (server, nas):
@@ -233,7 +234,7 @@ def test_who_does_not_come_back_is_given_up_by_name(fleet: Fleet) -> None:
 @together
 def test_nobody_is_woken_while_the_battery_could_not_bear_another_outage(fleet: Fleet) -> None:
     """Some 4 s of 6 are spent; a reserve of 5 s allows 1. The rest is paid back in some seconds."""
-    site = Site(fleet, upses__ups__runtime=6, recovery__reserve=5, refill_ratio=2)
+    site = Site(fleet, upses__ups__runtime=6, recovery__reserve=5, refill_ratio=3)
     nas = site.client("nas")
     fleet.up(site.server, nas)
     site.goes_down(nas)
@@ -280,7 +281,8 @@ def connected(server: Daemon, name: str) -> None:
     path = server.state / "server-recovery.json"
 
     def written() -> bool:
-        return name in json.loads(path.read_text("utf-8"))["recovery"]["connected"]
+        kept = read_json(path)
+        return kept is not None and name in kept["recovery"]["connected"]
 
     wait_for("the record names who is connected", written, PATIENCE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ def test_the_request_is_made_once_and_names_its_reason(fleet: Fleet) -> None:
     flag = nas.runtime / "shutdown"
     wait_for("the request", flag.exists)
     outage = fleet.report(server)["upses"]["ups"]["outage"]
-    reason = f"outage {outage[:4]}: 2 s of battery spent, the server says so"
-    assert json.loads(flag.read_text("utf-8"))["reason"] == reason
+    reason = rf"outage {outage[:4]}: \d+ s of battery spent, the server says so"
+    assert re.fullmatch(reason, json.loads(flag.read_text("utf-8"))["reason"])
     assert fleet.history == []
 
     # What root's unit does.
@@ -35,7 +36,7 @@ def test_the_request_is_made_once_and_names_its_reason(fleet: Fleet) -> None:
     nas.reload()
     nas.kill()
     nas.start().says("resumed: committed")
-    wait_for("it is back", lambda: "server found" in nas.log.partition("resumed: committed")[2])
+    nas.says("server found")
     time.sleep(0.5)
     assert not flag.exists()
     assert len(nas.said("shutdown requested")) == 1
@@ -96,6 +97,6 @@ def test_a_request_that_nobody_took_is_seen_through_by_the_next_client(fleet: Fl
     fleet.down("nas")
     assert not flag.exists()
     nas.stop()
-    nas.start().says_again("resumed: committed")
+    nas.start().says("resumed: committed")
     time.sleep(0.5)
     assert fleet.ran("nas") == ["poweroff"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @together
 def test_a_blip_shorter_than_the_debounce_is_not_even_mentioned(fleet: Fleet) -> None:
-    server = fleet.server(upses__ups__confirm=1, upses__ups__restore_confirm=1)
+    server = fleet.server(upses__ups__confirm=2, upses__ups__restore_confirm=2)
     nas = fleet.client("nas")
     fleet.up(server, nas)
     nas.says("on mains")
@@ -23,7 +23,7 @@ def test_a_blip_shorter_than_the_debounce_is_not_even_mentioned(fleet: Fleet) ->
         time.sleep(0.5)
         fleet.mains("on")
         time.sleep(0.3)
-    time.sleep(1)
+    time.sleep(2.5)
     assert server.said("on battery") == []
     assert nas.said("on battery · outage") == []
     assert fleet.row(server, "nas")["phase"] == "idle"
@@ -31,13 +31,13 @@ def test_a_blip_shorter_than_the_debounce_is_not_even_mentioned(fleet: Fleet) ->
 
 @together
 def test_an_outage_shorter_than_the_deadline_powers_nothing_off(fleet: Fleet) -> None:
-    server, nas = fleet.server(policy__after=3), fleet.client("nas")
+    server, nas = fleet.server(policy__after=5), fleet.client("nas")
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("on battery · outage")
     fleet.mains("on")
     nas.says("mains are back")
-    sleep_until(lost_at + 4)
+    sleep_until(lost_at + 6)
     assert fleet.history == []
     assert {key: fleet.row(server, "nas")[key] for key in ("phase", "left", "power")} == {
         "phase": "idle",
@@ -48,13 +48,16 @@ def test_an_outage_shorter_than_the_deadline_powers_nothing_off(fleet: Fleet) ->
 
 @together
 def test_a_return_one_moment_before_the_deadline_cancels(fleet: Fleet) -> None:
-    """Half a second, of which the debounce alone takes 0.3: the last moment that can count."""
-    server, nas = fleet.server(policy__after=3), fleet.client("nas")
+    """1.5 s, of which the debounce takes 0.3, and the rest is for a slow machine.
+
+    The very last moment that counts is found in virtual time: tests/properties.
+    """
+    server, nas = fleet.server(policy__after=4), fleet.client("nas")
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     sleep_until(lost_at + 2.5)
     fleet.mains("on")
-    assert nas.says("mains are back .* cancelled with [01] s left")
+    nas.says("mains are back .* cancelled with [01] s left")
     sleep_until(lost_at + 4.5)
     assert fleet.history == []
     assert nas.said("shutting down") == []
@@ -62,13 +65,14 @@ def test_a_return_one_moment_before_the_deadline_cancels(fleet: Fleet) -> None:
 
 @together
 def test_what_one_outage_has_spent_is_missing_in_the_next(fleet: Fleet) -> None:
-    """3 s of 4 are spent; after a short return the second outage leaves only the rest."""
-    server, nas = fleet.server(policy__after=4), fleet.client("nas")
+    """3 s of 6 are spent; after a short return the second outage leaves only the rest."""
+    server, nas = fleet.server(policy__after=6), fleet.client("nas")
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     sleep_until(lost_at + 3)
-    fleet.mains("on")
+    returned_at = fleet.mains("on")
     nas.says("mains are back")
     second = fleet.mains("off")
-    assert 0.7 < fleet.down("nas") - second < 3
+    assert 6 - (second - lost_at) - 0.05 <= fleet.down("nas") - second
+    assert fleet.down("nas") - second <= 6 - (returned_at - lost_at) + 2.5
     assert len(nas.said("on battery · outage")) == 2

@@ -37,7 +37,7 @@ def test_it_follows_a_host_from_never_seen_to_gone(fleet: Fleet) -> None:
     outage = fleet.report(server)["upses"]["ups"]["outage"]
     assert row["outage"] == outage
     assert 25 < row["left"] <= 30
-    time.sleep(1.1)
+    time.sleep(1.3)
     assert fleet.row(server, "nas")["left"] <= row["left"] - 1
 
     nas.kill()

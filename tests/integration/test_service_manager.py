@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import time
@@ -120,7 +121,8 @@ def test_a_log_file_is_rotated_and_bounded(fleet: Fleet) -> None:
     files = sorted(path.name for path in log.parent.glob("client.log*"))
     assert files == ["client.log", "client.log.1", "client.log.2"]
     assert all(fleet.path(name).stat().st_size <= 16 * 1024 for name in files)
-    assert "stopping" in log.read_text("utf-8")
+    # Its last lines may have begun another file.
+    assert any("stopping" in fleet.path(name).read_text("utf-8") for name in files[:2])
 
 
 @together
@@ -132,8 +134,8 @@ def test_a_log_file_that_cannot_be_had_is_reported_and_done_without(fleet: Fleet
     server = fleet.server(log__file=str(link))
     nas = fleet.client("nas", log__file="/proc/sys/client.log")
     fleet.up(server, nas)
-    assert server.said("ERROR .*can't log to .*link.log: .*log.file is ignored")
-    assert nas.said("ERROR .*can't log to /proc/sys/client.log: .*log.file is ignored")
+    server.says("ERROR .*can't log to .*link.log: .*log.file is ignored")
+    nas.says("ERROR .*can't log to /proc/sys/client.log: .*log.file is ignored")
     assert victim.read_text("utf-8") == "precious"
 
 
@@ -153,5 +155,6 @@ def test_users_are_warned_once_a_stage(fleet: Fleet) -> None:
     fleet.down("nas")
     wait_for("warnings", lambda: len(fleet.calls("wall")) >= 2)
     calls = fleet.calls("wall")
-    assert calls[0].startswith("PowMonMan: The mains have failed. This host shuts down in 3 s")
+    first = "PowMonMan: The mains have failed. This host shuts down in [1-3] s"
+    assert re.match(first, calls[0])
     assert calls[1:] == ["PowMonMan: This host shuts down now: the mains have not returned."]

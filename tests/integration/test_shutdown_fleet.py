@@ -32,9 +32,9 @@ def test_every_host_goes_down_though_the_mains_are_on(fleet: Fleet) -> None:
     fleet.down("nas")
     assert fleet.ran("nas") == ["backup", "poweroff"]
     assert fleet.ran("desk") == []
-    assert desk.said("dry run: would shut down now · ordered by the operator")
-    assert server.said("CRITICAL the whole fleet is shut down, as ordered by the user with uid")
-    assert server.said("nas is committed · ordered by the operator")
+    desk.says("dry run: would shut down now · ordered by the operator")
+    server.says("CRITICAL the whole fleet is shut down, as ordered by the user with uid")
+    server.says("nas is committed · ordered by the operator")
 
 
 @together
@@ -61,7 +61,7 @@ def test_a_host_that_comes_back_within_minutes_stays_up(fleet: Fleet) -> None:
     nas.kill()
     for kept in nas.runtime.iterdir():
         kept.unlink()  # as a boot does
-    nas.start().says_again("server found")
+    nas.start().says("server found")
     wait_for("nas is idle", lambda: fleet.row(server, "nas")["phase"] == "idle")
     assert fleet.ran("nas") == ["poweroff"]
 

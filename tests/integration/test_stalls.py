@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @together
 def test_old_news_in_the_socket_are_no_ground_for_a_shutdown(fleet: Fleet) -> None:
     """The first thing that nas reads when it goes on is a state on battery, past its deadline."""
-    server, nas = fleet.server(policy__after=3, lease=3), fleet.client("nas")
+    server, nas = fleet.server(policy__after=6, lease=6), fleet.client("nas")
     fleet.up(server, nas)
     lost_at = fleet.mains("off")
     nas.says("on battery · outage")
-    sleep_until(lost_at + 2)
+    sleep_until(lost_at + 2.5)
     with nas.paused():
-        sleep_until(lost_at + 2.8)
+        sleep_until(lost_at + 5.6)
         fleet.mains("on")
         server.says("is over after")
-        sleep_until(lost_at + 3.6)
+        sleep_until(lost_at + 6.5)
     nas.says("mains are back")
     time.sleep(1)
     assert fleet.history == []
@@ -58,7 +58,8 @@ def test_after_a_long_stall_a_host_goes_when_the_outage_lasts(fleet: Fleet) -> N
     nas.says("on battery · outage")
     with nas.paused():
         sleep_until(lost_at + 4)
-    assert 4 <= fleet.down("nas") - lost_at <= 8
+    # Long dropped by the server, it has to find it again first.
+    assert 4 <= fleet.down("nas") - lost_at <= 15
 
 
 @together

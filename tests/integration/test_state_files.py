@@ -76,8 +76,7 @@ def test_a_server_starts_whatever_lies_there(fleet: Fleet) -> None:
     for first, second in zip(KINDS[::2], [*KINDS[1::2], KINDS[0]], strict=True):
         litter(server.runtime / "server-upses.json", first)
         litter(server.state / "server-upses.json", second)
-        server.start()
-        server.says_again("ups: on mains")
+        server.start().says("ups: on mains")
         assert server.stop() == 0
         for path in [*server.runtime.iterdir(), *server.state.iterdir()]:
             path.rmdir() if path.is_dir() else path.unlink()

@@ -73,7 +73,8 @@ def test_programs_get_json_and_people_a_table(fleet: Fleet) -> None:
     fleet.up(server, nas, desk)
     fleet.mains("off")
     desk.says("on battery · outage")
-    wait_for("phases", lambda: fleet.row(server, "desk")["phase"] == "counting")
+    for name in ("nas", "desk"):
+        wait_for("phases", lambda n=name: fleet.row(server, n)["phase"] == "counting")
     for asker in (server, nas):
         report = json.loads(status(fleet, asker, "--json").stdout)
         assert report["fleet"] == "test"
@@ -121,7 +122,7 @@ def test_watch_shows_every_change_and_stops_in_time(fleet: Fleet) -> None:
     server, nas = fleet.server(policy__after=600), fleet.client("nas")
     fleet.up(server, nas)
     shown = fleet.path("shown")
-    options = ("--config", str(server.config), "--every", "0.2", "--for", "5")
+    options = ("--config", str(server.config), "--every", "0.2", "--for", "8")
     with shown.open("w", encoding="utf-8") as output:
         watch = subprocess.Popen(
             [sys.executable, "-m", "powmonman", "watch", *options],

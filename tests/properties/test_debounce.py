@@ -25,6 +25,7 @@ class Monitor:
     debounce: Debounce
     now: float = 1000.0
     seen: list[tuple[float, bool | None]] = field(default_factory=list)
+    closer: list[float | None] = field(default_factory=list)
 
     def poll(
         self, after: float, reading: Reading, *, verified: Reading = LOST, took: float = 0.04
@@ -34,6 +35,7 @@ class Monitor:
         self.debounce = self.debounce.observe(reading, self.now)
         self.seen.append((self.now, reading.mains))
         if self.debounce.wants_verify:
+            self.closer.append(self.run_of(False))
             self.now += took
             self.debounce = self.debounce.verified(verified, self.now)
             self.seen.append((self.now, verified.mains))
@@ -75,7 +77,12 @@ polls = st.fixed_dictionaries(
     }
 )
 debounces = st.builds(
-    Debounce, confirm=seconds(4), restore_confirm=seconds(8), max_gap=st.just(3.0)
+    Debounce,
+    confirm=seconds(4),
+    restore_confirm=seconds(8),
+    max_gap=st.just(3.0),
+    # The closer look may take as long, or longer, or end before that.
+    verify_takes=st.one_of(st.just(0.0), st.just(0.0625), seconds(5)),
 )
 
 
@@ -97,6 +104,28 @@ def test_battery_is_entered_only_on_confirm_unbroken_seconds_of_loss_seen(
             run = monitor.run_of(False)
             assert run is not None
             assert run >= debounce.confirm
+
+
+@given(debounces, st.lists(polls, max_size=60))
+def test_the_closer_look_is_asked_for_in_the_last_moments_of_confirm_and_not_before(
+    debounce: Debounce, story: Story
+) -> None:
+    monitor = Monitor(debounce)
+    for step in story:
+        looks = len(monitor.closer)
+        monitor.poll(**step)
+        for off_for in monitor.closer[looks:]:
+            assert off_for is not None
+            assert off_for >= debounce.confirm - debounce.verify_takes
+
+
+@given(debounces, st.lists(polls, max_size=60))
+def test_what_is_due_lies_ahead_of_the_last_look(debounce: Debounce, story: Story) -> None:
+    """Else whoever waits for it would never wait."""
+    monitor = Monitor(debounce)
+    for step in story:
+        monitor.poll(**step)
+        assert monitor.debounce.settles_at > monitor.now
 
 
 @given(debounces, st.lists(polls, max_size=60))
@@ -176,6 +205,37 @@ def test_each_state_is_entered_at_its_time_and_not_before(
         while monitor.poll(0.0625, reading, took=0.0) is not state:
             polls_needed += 1
         assert (polls_needed - 1) * 0.0625 == wait
+
+
+@given(seconds(4), seconds(1))
+def test_a_closer_look_that_takes_time_delays_no_outage(confirm: float, takes: float) -> None:
+    """It is begun so much sooner, as far as there is time for it."""
+    monitor = Monitor(Debounce(confirm=confirm, verify_takes=takes, max_gap=5))
+    monitor.poll(0.0625, GOOD)
+    began = monitor.now + 0.0625
+    state = monitor.poll(0.0625, LOST, took=takes)
+    while state is not ON_BATTERY:
+        state = monitor.poll(monitor.debounce.settles_at - monitor.now, LOST, took=takes)
+    assert monitor.now - began == max(confirm, takes)
+    assert len(monitor.closer) == 1
+
+
+def test_a_closer_look_that_was_over_too_soon_opens_nothing_and_is_had_again() -> None:
+    monitor = Monitor(Debounce(confirm=2, verify_takes=0.0625))
+    monitor.poll(0.25, GOOD)
+    monitor.poll(0.25, LOST)
+    assert monitor.poll(1.9375, LOST, took=0.046875) is UNKNOWN
+    assert monitor.debounce.settles_at - monitor.now == 0.015625
+    assert monitor.poll(0.015625, LOST) is ON_BATTERY
+    assert len(monitor.closer) == 2
+
+
+def test_mains_that_the_closer_look_finds_back_leave_all_as_it_was() -> None:
+    monitor = Monitor(Debounce(confirm=2, restore_confirm=0, verify_takes=0.0625))
+    assert monitor.poll(0.25, GOOD) is ON_MAINS
+    monitor.poll(0.25, LOST)
+    assert monitor.poll(1.9375, LOST, verified=GOOD, took=0.0625) is ON_MAINS
+    assert monitor.poll(0.25, LOST) is ON_MAINS
 
 
 @given(seconds(60))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from world import World
     from world_host import Host
 
-SENSOR = SimpleNamespace(poll=0.5)
+SENSOR = SimpleNamespace(poll=0.5, verify_takes=0.0)
 AWAKE = ("idle", "counting", "waiting")
 ORDER_LASTS = 120.0
 ASK_EVERY = 5

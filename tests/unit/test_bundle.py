@@ -148,6 +148,7 @@ def test_a_running_process_keeps_to_its_file_after_the_link_is_switched(tmp_path
     for version in ("old", "new"):
         with zipfile.ZipFile(tmp_path / version, "w") as archive:
             archive.write(REPOSITORY / "powmonman" / "__main__.py", "__main__.py")
+            archive.write(REPOSITORY / "powmonman" / "later.py", "powmonman/later.py")
             archive.writestr("powmonman/__init__.py", "")
             # Of different length, so that an old directory of the zip would miss in the new one.
             archive.writestr("powmonman/cli.py", SLOW_PROGRAM + "#" * len(version) * 1000)

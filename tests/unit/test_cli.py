@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from daemons import free_port
 
 from powmonman import __version__, cli
 
@@ -82,3 +84,38 @@ def test_a_clients_imports_stay_small():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert "" == done.stdout.strip()
+
+
+def test_a_server_keeps_nothing_of_what_reads_its_configuration(identities, tmp_path):
+    """Nor the parser of Python's own code, whichever sensor is read: two megabytes together."""
+    config = tmp_path / "server.yml"
+    config.write_text(
+        f"upses: {{ups: {{sensor: battery, battery: {{root: {tmp_path}}}}}}}\n"
+        f"tls: {{identity: {identities}/server.pem}}\n"
+        f"listen: {{address: 127.0.0.1, port: {free_port()}}}\nannounce: {{enabled: false}}\n"
+        f"state_dir: {tmp_path}/state\nruntime_dir: {tmp_path}/run\n"
+    )
+    script = (
+        "import importlib, os, signal, sys\n"
+        "from powmonman import cli, sensors\n"
+        "from powmonman.service import notify\n"
+        "def ready(_):\n"
+        "    for kind in set(sensors.KINDS) - {'simulated'}:\n"
+        "        name = sensors.KINDS[kind].partition('.')[0]\n"
+        "        importlib.import_module(f'powmonman.sensors.{name}')\n"
+        "    print(*(m for m in ('yaml', 'ast', 'stringprep') if m in sys.modules))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "notify.ready = ready\n"
+        f"sys.exit(cli.main(['server', '--config', {str(config)!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_no_process_is_read_as_text_without_an_encoding():
+    """`subprocess` would ask `locale`, which is loaded then: in an outage, from the disk."""
+    package = Path(cli.__file__).parent
+    for path in package.rglob("*.py"):
+        assert "text=True" not in path.read_text("utf-8"), path

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from powmonman import __version__, bundle, compiled
+from powmonman import __version__, bundle, compiled, later
 
 
 @pytest.fixture
@@ -65,3 +65,4 @@ def _plant(path: Path) -> None:
     (path / "powmonman").mkdir(parents=True)
     (path / "powmonman" / "__init__.py").touch()
     (path / "powmonman" / "cli.py").write_text("def main():\n    print('planted')\n")
+    shutil.copy(str(later.__file__), path / "powmonman" / "later.py")

@@ -147,7 +147,7 @@ def test_stop_kills_what_does_not_end_when_asked(service: Service) -> None:
     service.start("stubborn")
     began = time.monotonic()
     assert service.answer("stop", "--wait", "0.3") == {"changed": True, "running": False}
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 20
 
 
 def test_a_pid_that_was_given_to_another_process_is_never_signalled(service: Service) -> None:
@@ -185,7 +185,7 @@ def test_restart_replaces_it(service: Service) -> None:
 def test_reload_asks_it_to_read_its_configuration_anew(service: Service) -> None:
     service.start("ready")
     assert service.answer("reload")["changed"]
-    for _ in range(100):
+    for _ in range(1000):
         if "reloaded" in service.log.read_text():
             break
         time.sleep(0.02)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CONFIRM = 2.0
 # From the commit to a container that is off: the request, the root unit, the host's own commands,
 # and systemd's way down, on a machine that carries all of them at once.
-WAY_DOWN = {"nas": 6.0, "database": 6.0, "hypervisor": 12.0}
+WAY_DOWN = {"nas": 10.0, "database": 10.0, "hypervisor": 16.0}
 DRY_RUN = "desktop"
 SERVER = "pi"
 

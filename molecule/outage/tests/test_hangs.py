@@ -12,7 +12,7 @@ LAST = "nas"
 GOING = ("web1", HANGS, WAITS, LAST)
 WAIT_TIMEOUT = 16.0
 # On a machine that carries all of them at once.
-LATE = 2.0
+LATE = 5.0
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def test_a_host_that_hangs_is_not_back_by_being_there(outage: dict[str, Any]) ->
     assert outage["came"]["web1"] < outage["reset"]
     began = outage["committed"][HANGS][0]
     told = [(at, recovery) for at, _, _, recovery in outage["story"][HANGS] if at > began]
-    # When the reset was done is written down after it has booted.
-    assert min(at for at, recovery in told if recovery == "back") > outage["reset"] - LATE
+    assert min(at for at, recovery in told if recovery == "back") > outage["reset"]
 
 
 def test_in_the_end_everybody_is_back(outage: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ WAKE_AFTER = 3.0
 RESTORE_CONFIRM = 2.0
 REPEAT = 3.0
 # On a machine that carries all of them at once.
-LATE = 2.0
+LATE = 5.0
 
 
 @pytest.fixture(params=["kills", "undisturbed"])

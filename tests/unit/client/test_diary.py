@@ -109,12 +109,12 @@ def test_a_disk_that_hangs_holds_nothing_up(host: Host, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "write_json", write)
     host.diary.note("o1", Kind.COMMITTED)
-    assert stuck.wait(5)
+    assert stuck.wait(20)
     host.diary.note("o1", Kind.HALTING)
     host.diary.close(0.05)
     assert not (host.state / "diary.json").exists()
     freed.set()
-    host.diary.close(5)
+    host.diary.close(20)
     kept = json.loads((host.state / "diary.json").read_text("utf-8"))
     assert ["committed", "halting"] == [entry["kind"] for entry in kept["entries"]]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -148,6 +149,25 @@ def test_a_look_that_hangs_holds_nobody_up_and_finds_nothing(
         assert time.monotonic() - began < PATIENCE
     finally:
         go.set()
+        eyes.stop()
+
+
+def test_who_looks_before_the_one_who_asks_goes_on_looks_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread takes what it is asked while the other one has not come back from asking."""
+
+    class Slow(queue.SimpleQueue[Any]):
+        def put(self, item: Any, *_: Any) -> None:
+            super().put(item)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Slow)
+    monkeypatch.setattr(evidence, "_own_battery", lambda: (True, "own battery discharging"))
+    eyes = eyes_for("own_battery")
+    try:
+        assert look(eyes) == {"own_battery": (True, "own battery discharging")}
+    finally:
         eyes.stop()
 
 

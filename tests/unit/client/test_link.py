@@ -82,7 +82,8 @@ def test_whoever_is_no_server_is_given_up_in_time(
         began = time.monotonic()
         with pytest.raises(LinkError, match=reason):
             Link.open(context, "127.0.0.1", port)
-        assert time.monotonic() - began < 2
+        # The one that drips goes on for 10 s.
+        assert time.monotonic() - began < 6
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 300, "a\0b", "", "no-such-host.invalid"])

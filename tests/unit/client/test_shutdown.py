@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(1000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -58,7 +59,7 @@ def gone(pid: int) -> bool:
 class TestOneCommand:
     def test_exit_code_0_is_success(self, said: pytest.LogCaptureFixture) -> None:
         assert shutdown.run_command(sh("exit 0"))
-        assert "done in 0." in said.text
+        assert re.search(r"done in \d+\.\d", said.text)
 
     @pytest.mark.parametrize("script", ["exit 1", "exit 255", "kill -9 $$"])
     def test_any_other_end_is_a_failure(self, script: str) -> None:
@@ -98,23 +99,26 @@ class TestOneCommand:
         pids = tmp_path / "pids"
         began = time.monotonic()
         script = f"sleep 600 & echo $! $$ > {pids}; wait"
-        assert not shutdown.run_command(sh(script, timeout=0.3))
-        assert time.monotonic() - began < 3
-        assert "killed after 0.3 s" in said.text
-        assert all(gone(int(pid)) for pid in pids.read_text("utf-8").split())
+        # Long enough to get as far as to wait.
+        assert not shutdown.run_command(sh(script, timeout=1.5))
+        assert time.monotonic() - began < 30
+        assert "killed after 1.5 s" in said.text
+        child, shell = pids.read_text("utf-8").split()
+        assert gone(int(child))
+        assert gone(int(shell))
 
     def test_deaf_ones_are_killed_too(self, tmp_path: Path) -> None:
         """The command itself heeds SIGTERM, what it started does not."""
         pids = tmp_path / "pids"
         deaf = "trap '' TERM; while :; do sleep 0.1; done"
         script = f'sh -c "{deaf}" & echo $! > {pids}; trap "exit 1" TERM; wait'
-        assert not shutdown.run_command(sh(script, timeout=0.3))
+        assert not shutdown.run_command(sh(script, timeout=1.5))
         assert gone(int(pids.read_text("utf-8")))
 
     def test_what_it_leaves_running_in_peace_is_not_waited_for(self) -> None:
         began = time.monotonic()
-        assert shutdown.run_command(sh("sleep 1 >/dev/null 2>&1 &"))
-        assert time.monotonic() - began < 0.9
+        assert shutdown.run_command(sh("sleep 5 >/dev/null 2>&1 &"))
+        assert time.monotonic() - began < 4
 
 
 class TestTheWholeRun:

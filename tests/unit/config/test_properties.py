@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import asdict, fields, is_dataclass, replace
 from types import NoneType, UnionType
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 
 from powmonman.client.presets import PRESETS
 from powmonman.config import forms, relations
+from powmonman.config.apart import rebuilt
 from powmonman.config.keys import Key, described
 from powmonman.config.loader import ConfigError, parse
 from powmonman.config.lost_contact_keys import LostContact
 from powmonman.config.schema import ClientConfig, GuardConfig, ServerConfig
 from powmonman.config.shutdown_keys import Command
 from powmonman.config.sources import Ping, Program, Ups
+from powmonman.core.records import to_json
 
 # A busy machine is slow; that says nothing of the loader.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -156,6 +159,14 @@ def test_every_misspelt_key_is_reported_with_its_line_and_the_right_one(
 @given(configurations())
 def test_a_configuration_written_and_read_again_is_the_same(config: Any) -> None:
     assert config == parse(yaml.safe_dump(_plain(asdict(config))), type(config)).config
+
+
+@patient
+@given(configurations())
+def test_what_another_process_has_read_is_the_same_to_the_letter(config: Any) -> None:
+    """Types included: where 600.0 stands no 600 does, and no list in the place of a tuple."""
+    again = rebuilt(type(config), json.loads(json.dumps(to_json(config))))
+    assert (config, repr(config)) == (again, repr(again))
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ NOW = 5000.0
 
 
 def supply(**values):
-    debounce = Debounce(2.0, 5.0, 3.0, PowerState.ON_MAINS)
+    debounce = Debounce(2.0, 5.0, 3.0, state=PowerState.ON_MAINS)
     return Supply(debounce=debounce, reading=Reading(mains=True), at=NOW, **values)
 
 

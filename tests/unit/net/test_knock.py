@@ -105,4 +105,4 @@ def test_asking_leaves_no_socket_open() -> None:
     test_a_connection_refused_is_a_sign_of_life()
     test_a_host_that_says_nothing_is_waited_for_as_long_as_wished()
     test_where_nothing_can_be_sent_is_an_error()
-    assert descriptors() == before
+    assert descriptors() <= before

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from daemons import eventually
 from supplies import Tree
 
 from powmonman.config.sources import Battery, Ups
@@ -157,6 +158,8 @@ def test_a_controller_that_hangs_is_asked_once_and_its_old_answer_is_not_taken(
         for _ in range(5):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(sensor.read(), 0.02)
+        # Its thread may not even have begun.
+        await asyncio.to_thread(eventually, "it is asked", lambda: controller.asked)
         assert controller.asked == 1
         tree.set({"AC/online": "0", "BAT0/status": "Discharging"})
         controller.answer.set()

@@ -390,4 +390,4 @@ def test_reading_for_long_leaves_no_descriptor_open(world: World) -> None:
         read(world)
         world.mend_sensor()
         read(world)
-    assert descriptors() == before
+    assert descriptors() <= before

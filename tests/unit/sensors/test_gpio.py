@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -151,6 +152,20 @@ def test_where_the_wire_check_can_not_tell_it_is_not_made(
     before = board.claims[17]
     assert verify(sensor).mains is cut_wire_reads
     assert board.claims[17] == before
+    assert sensor.verify_takes == 0
+
+
+@pytest.mark.parametrize("pull", ["down", "off"])
+def test_the_closer_look_takes_no_less_than_it_says(
+    board: Any, pull: Literal["down", "off"]
+) -> None:
+    """It is begun so much before an outage is due, and may not be over before that."""
+    sensor = GpioSensor(Gpio(pin=17, pull=pull))
+    board.wire(17, "low")
+    assert read(sensor).mains is False
+    began = time.monotonic()
+    assert verify(sensor).mains is False
+    assert time.monotonic() - began >= sensor.verify_takes > 0.03
 
 
 @pytest.mark.parametrize(

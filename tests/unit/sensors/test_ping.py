@@ -195,12 +195,12 @@ def test_an_interface_that_is_not_there_is_unknown() -> None:
 
 
 def test_all_are_asked_at_once(sentinels: Any, clock: Any) -> None:
-    sensor = PingSensor(Ping(hosts=sentinels.hosts, timeout=0.5), clock)
+    sensor = PingSensor(Ping(hosts=sentinels.hosts, timeout=1.5), clock)
     read(sensor)
     silence(sentinels)
     began = time.monotonic()
     assert read(sensor).mains is False
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2.9
 
 
 def test_a_read_that_is_cut_short_leaves_no_socket_and_no_task(
@@ -223,7 +223,7 @@ def test_a_read_that_is_cut_short_leaves_no_socket_and_no_task(
     before = descriptors()
     for steps in range(6):
         asyncio.run(hurried(steps))
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_the_configuration_makes_one_and_none_without_hosts() -> None:

@@ -138,7 +138,7 @@ def test_what_is_no_file_is_unknown_and_blocks_nothing(tmp_path: Path, kind: str
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         assert "not a regular file" in read(watched).reason
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ class Written:
         name: str = "written",
         poll: float = 1.0,
         patience: float = 5.0,
+        verify_takes: float = 0.0,
     ) -> None:
         self._said, self._closer, self._name = said, closer, name
-        self.poll, self.patience = poll, patience
+        self.poll, self.patience, self.verify_takes = poll, patience, verify_takes
         self.closed = 0
         self.cancelled = False
 
@@ -104,6 +105,12 @@ def test_it_is_as_slow_as_the_slowest_of_them() -> None:
     sensor = WitnessedSensor([Written(ON, poll=0.25, patience=6), Written(ON, poll=5, patience=2)])
     assert sensor.poll == 5
     assert 6 < sensor.patience <= 8
+
+
+def test_its_closer_look_takes_as_long_as_the_longest_of_them() -> None:
+    sensor = WitnessedSensor([Written(ON), Written(ON, verify_takes=0.04)])
+    assert sensor.verify_takes == 0.04
+    assert WitnessedSensor([Written(ON), Written(ON)]).verify_takes == 0
 
 
 def test_closing_closes_all() -> None:

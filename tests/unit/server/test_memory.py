@@ -117,7 +117,8 @@ def test_a_disk_that_hangs_costs_its_time_once_a_change_and_keeps_the_newest(
         began = time.monotonic()
         for spent in (1.0, 2.0, 3.0):
             await place.memory.keep({"ups": Supply(spent=spent)}, changed=True)
-        assert time.monotonic() - began < 2
+        # Each change would wait for ever.
+        assert time.monotonic() - began < 10
         assert place.memory.faults == {str(place.durable): "not written within 0 s"}
         hanging_disk.set()
         await written(place, "3.0")

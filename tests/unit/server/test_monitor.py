@@ -27,6 +27,7 @@ class Sensor:
 
     poll = 0.0
     patience = 5.0
+    verify_takes = 0.0
 
     def __init__(self, *readings: Reading | BaseException | None) -> None:
         self._readings = list(readings)
@@ -191,6 +192,33 @@ def test_a_change_that_is_due_sooner_than_the_next_poll_does_not_wait_for_it(
     ups = Ups(confirm=0.05, restore_confirm=0.05)
     assert watch(Sensor(OFF), 2, ups)[1] == (PowerState.ON_BATTERY, "")
     assert 0.05 <= boottime() - began < 10
+
+
+def test_a_change_that_became_due_right_after_a_look_does_not_wait_for_the_next_poll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What took the time was telling another change, or whatever else the server did."""
+    monkeypatch.setattr(Sensor, "poll", 60.0)
+    ups, sensor = Ups(confirm=0.05, restore_confirm=0.05), Sensor(ON)
+    told: list[PowerState] = []
+
+    async def run() -> None:
+        known = asyncio.Event()
+
+        async def changed(monitor: Monitor) -> None:
+            told.append(monitor.supply.state)
+            if monitor.supply.state is PowerState.ON_MAINS:
+                known.set()
+            await asyncio.sleep(0.1)
+
+        supply = supply_for(ups, sensor, ServerConfig())
+        task = asyncio.create_task(Monitor("ups", ups, sensor, supply, changed).run())
+        await asyncio.wait_for(known.wait(), 10)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(run())
+    assert told == [PowerState.UNKNOWN, PowerState.ON_MAINS]
 
 
 def test_a_battery_is_not_believed_for_being_looked_at_between_two_polls(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from dataclasses import replace
@@ -109,7 +108,7 @@ def test_a_disk_that_hangs_holds_an_outage_up_for_its_time_and_no_longer(place: 
     place.arrives()
     began = time.monotonic()
     place.loses_mains()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert place.waker.faults == [f"{place.file}: not written within 0 s"]
     assert place.phases() == {"nas": "due"}
 
@@ -327,15 +326,21 @@ def test_what_the_story_may_lack_after_a_kill_is_told_again(place: Bench) -> Non
     told: list[tuple[str, ...]] = []
     monitors = {"rack": place.monitor}
 
-    async def run() -> None:
+    async def run(until: int) -> None:
+        """Run a server's part until so much is told, and a little longer."""
         waker = Waker(
             place.config, place.roster, monitors, lambda: "s9", lambda *words: told.append(words)
         )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await waker.run()
+        running = asyncio.create_task(waker.run())
+        for _ in range(2000):
+            if len(told) >= until:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
-    asyncio.run(run())
+    asyncio.run(run(until=3))
     packet = f"magic packet for {MAC}"
     assert told == [
         ("o1", "woken", "nas", packet),
@@ -345,7 +350,7 @@ def test_what_the_story_may_lack_after_a_kill_is_told_again(place: Bench) -> Non
     record["hosts"]["web"] |= {"fate": "back"}
     place.change(recovery=record)
     told.clear()
-    asyncio.run(run())
+    asyncio.run(run(until=0))
     assert told == []
 
 

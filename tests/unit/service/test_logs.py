@@ -91,7 +91,7 @@ class TestTheJournal:
         began = time.monotonic()
         for _ in range(2000):
             to_journal.info("x" * 1000)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
     def test_it_is_known_by_the_stream_that_systemd_names(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -161,7 +161,7 @@ class TestTheTerminal:
             for _ in range(3000):
                 log.warning("x")
             handlers.close()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
             os.read(unread, 1 << 20)
             time.sleep(0.2)
             sys.stderr.detach()  # type: ignore[attr-defined]
@@ -205,7 +205,7 @@ class TestTheFile:
         release = threading.Event()
 
         def hang(*_: object) -> None:
-            release.wait(10)
+            release.wait(60)
 
         monkeypatch.setattr(logging.handlers.RotatingFileHandler, "emit", hang)
         monkeypatch.setattr(logs, "_console", logging.NullHandler)
@@ -216,7 +216,7 @@ class TestTheFile:
         for _ in range(5000):
             log.info("x")
         handlers.apply(Log())
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         release.set()
 
     @pytest.mark.parametrize("kind", ["link", "directory", "fifo", "missing directory"])

@@ -50,7 +50,7 @@ def test_one_that_does_not_listen_is_not_waited_for(manager: socket.socket) -> N
     began = time.monotonic()
     for _ in range(2000):
         notify.alive()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert manager.recv(4096) == b"WATCHDOG=1"
 
 
