@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Rollout:
         self.inventory = directory / "inventory"
         shutil.copytree(REPOSITORY / "inventory.demo", self.inventory)
         (self.inventory / "hosts.yml").write_text(hosts)
-        self._port, self._reservations = reserved_port("127.0.0.11", "127.0.0.1")
+        self._port = reserved_port()
 
     def run(self, *options: str, playbook: str = "site.yml", **variables: Any) -> Run:
         variables["powmonman_port"] = self._port
@@ -80,8 +82,6 @@ class Rollout:
         """End whatever a failed test left running."""
         for pid_file in self.stage.glob("*/run/powmonman/*.pid"):
             self.program(pid_file.parts[-4], "process", "stop", "--pid-file", str(pid_file))
-        for reservation in self._reservations:
-            reservation.close()
 
 
 def play(playbook: str | Path, *options: str, **environment: str) -> Run:
@@ -99,12 +99,14 @@ def play(playbook: str | Path, *options: str, **environment: str) -> Run:
     return Run(done.returncode, done.stdout)
 
 
-def reserved_port(*addresses: str) -> tuple[int, list[socket.socket]]:
-    """Return a TCP port that is free on all of these addresses, and what keeps it free for us."""
+@cache
+def reserved_port() -> int:
+    """Return a TCP port that is free where the servers listen, and kept free for them."""
     while True:
-        port, kept = 0, []
+        kept: list[socket.socket] = []
+        port = 0
         try:
-            for address in addresses:
+            for address in ("127.0.0.11", "127.0.0.1"):
                 kept.append(socket.socket())
                 # A server may listen there all the same.
                 kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,4 +116,6 @@ def reserved_port(*addresses: str) -> tuple[int, list[socket.socket]]:
             for each in kept:
                 each.close()
         else:
-            return port, kept
+            for each in kept:
+                atexit.register(each.close)
+            return port
