@@ -5,6 +5,7 @@ What lies there when a client or a server starts is in test_state_files; here it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -32,8 +33,15 @@ def temporary(client: Daemon, name: str) -> Path:
 
 
 def lay(path: Path, kind: str, victim: Path) -> None:
-    """Put something in a client's way."""
-    path.unlink(missing_ok=True)
+    """Put something in a client's way, also if it writes just there at this very moment."""
+    while True:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            put(path, kind, victim)
+            return
+
+
+def put(path: Path, kind: str, victim: Path) -> None:
     match kind:
         case "link":
             path.symlink_to(victim)
