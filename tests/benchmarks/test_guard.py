@@ -173,10 +173,11 @@ def plain_connection(identities: Path) -> float:
 def test_a_heartbeat_costs_a_few_times_what_its_bytes_cost(idle: Idle, identities: Path) -> None:
     """To seal, send, receive and open one line each way takes what it takes in any program.
 
-    Fails where the state is made and encoded for each client anew.
+    Fails where, for each client, what is said to every other one is looked up too. The bare one
+    runs in a hot loop, which a server that sleeps between heartbeats doesn't: hence the room.
     """
     ours = (idle.cpu[MANY] - idle.cpu[NONE]) / MANY
-    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 3)
+    held("CPU of a heartbeat, to that of its bytes", ours / bare_beat(identities), 6)
 
 
 def bare_beat(identities: Path) -> float:
