@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import deployed
+from . import deployed, power_supply
+from .daemons import free_port
 from .idle_client import SETTLE, SLICE, SLICES, idle_costs
 from .process import with_the_same_interpreter
 from .result import Result
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 QUICK_SETTLE, QUICK_SLICE = 8.0, 10.0
-SUPPLIES = {
+SUPPLIES: dict[str, dict[str, str | int]] = {
     "AC": {"type": "Mains", "online": 1},
     "BAT0": {
         "type": "Battery",
@@ -65,15 +65,10 @@ def _directory(above: str | None) -> Iterator[Path]:
 
 def _config(place: Path, in_memory: Path) -> Path:
     """Write guard.yml, and what the kernel would say of the battery; return the former's path."""
-    for name, files in SUPPLIES.items():
-        (in_memory / "power_supply" / name).mkdir(parents=True)
-        for file, value in files.items():
-            (in_memory / "power_supply" / name / file).write_text(f"{value}\n", "ascii")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    power_supply.lay(in_memory / "power_supply", SUPPLIES)
     settings = {
         "ups": {"sensor": "battery", "battery": {"root": str(in_memory / "power_supply")}},
-        "port": port,
+        "port": free_port(),
         "state_dir": str(place / "state"),
         "runtime_dir": str(in_memory / "run"),
         "dry_run": True,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import nut
+from . import nut, power_supply
 from .deployed import in_one_file, unit_python
 from .fleet import PREFIX, Fleet
 from .growth import LINEAR, exponent
@@ -121,10 +121,7 @@ def _ours(
 
 def _battery(root: Path) -> dict[str, Any]:
     """Make power supplies below `root`; return the UPSes of a server.yml that read them."""
-    for supply, values in _SUPPLIES.items():
-        (root / supply).mkdir(parents=True)
-        for name, value in values.items():
-            (root / supply / name).write_text(f"{value}\n", "ascii")
+    power_supply.lay(root, _SUPPLIES)
     return {"ups": {"sensor": "battery", "battery": {"root": str(root)}}}
 
 

@@ -104,8 +104,7 @@ class Debounce:
             return math.inf
         if self.run_of:
             return self.run_since + self.restore_confirm
-        verify_at = self.confirmed_at - self.verify_takes
-        return verify_at if self.run_until < verify_at else self.confirmed_at
+        return self._verify_at if self.run_until < self._verify_at else self.confirmed_at
 
     @property
     def wants_verify(self) -> bool:
@@ -113,13 +112,17 @@ class Debounce:
         return (
             self.run_of is False
             and self.state is not PowerState.ON_BATTERY
-            and self.run_until >= self.confirmed_at - self.verify_takes
+            and self.run_until >= self._verify_at
         )
 
     @property
     def confirmed_at(self) -> float:
         """When a run of *off* that goes on will have lasted `confirm`."""
         return self.run_since + self.confirm
+
+    @property
+    def _verify_at(self) -> float:
+        return self.confirmed_at - self.verify_takes
 
     def verified(self, reading: Reading, now: float) -> Debounce:
         """Take the answer of the closer look that `wants_verify` asked for.

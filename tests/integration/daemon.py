@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 import powmonman
+from benchmarks.daemons import eventually
 from powmonman.service.clock import boottime
 
 if TYPE_CHECKING:
@@ -27,15 +28,7 @@ T = TypeVar("T")
 
 def wait_for(what: str, check: Callable[[], T], within: float = PATIENCE) -> T:
     """Return the first true value of `check()`; fail with `what` if none comes in time."""
-    end = time.monotonic() + within
-    while True:
-        # Looked at before the check: a machine that stalls in between owes one more.
-        late = time.monotonic() > end
-        if value := check():
-            return value
-        if late:
-            raise AssertionError(f"not within {within:g} s: {what}")
-        time.sleep(0.02)
+    return eventually(what, check, within)
 
 
 def sleep_until(moment: float) -> None:

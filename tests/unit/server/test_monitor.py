@@ -194,6 +194,13 @@ def test_a_change_that_is_due_sooner_than_the_next_poll_does_not_wait_for_it(
     assert 0.05 <= boottime() - began < 10
 
 
+async def run_until(event: asyncio.Event, monitor: Monitor) -> None:
+    task = asyncio.create_task(monitor.run())
+    await asyncio.wait_for(event.wait(), 10)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 def test_a_change_that_became_due_right_after_a_look_does_not_wait_for_the_next_poll(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -212,10 +219,7 @@ def test_a_change_that_became_due_right_after_a_look_does_not_wait_for_the_next_
             await asyncio.sleep(0.1)
 
         supply = supply_for(ups, sensor, ServerConfig())
-        task = asyncio.create_task(Monitor("ups", ups, sensor, supply, changed).run())
-        await asyncio.wait_for(known.wait(), 10)
-        task.cancel()
-        await asyncio.wait([task])
+        await run_until(known, Monitor("ups", ups, sensor, supply, changed))
 
     asyncio.run(run())
     assert told == [PowerState.UNKNOWN, PowerState.ON_MAINS]
@@ -239,10 +243,7 @@ def test_a_battery_is_not_believed_for_being_looked_at_between_two_polls(
                 told.set()
 
         supply = supply_for(ups, sensor, ServerConfig())
-        task = asyncio.create_task(Monitor("ups", ups, sensor, supply, changed).run())
-        await asyncio.wait_for(told.wait(), 10)
-        task.cancel()
-        await asyncio.wait([task])
+        await run_until(told, Monitor("ups", ups, sensor, supply, changed))
 
     asyncio.run(run())
     assert [(None, False)] == [(gauge.charge, gauge.low_battery) for gauge in believed]
